@@ -1,0 +1,30 @@
+package changelog
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// A row as a record:
+//
+//	key     the row's key, as package state draws it
+//	value   the row's value; none (not: an empty one) when the row is removed
+//
+// The partition is the record's; there are no headers.
+
+// Encode returns the record of a row. It shares the row's bytes.
+func Encode(topic string, partition int32, r state.Row) *kgo.Record {
+	return &kgo.Record{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value}
+}
+
+// Decode is the reverse of Encode. The row shares the record's bytes.
+func Decode(r *kgo.Record) (state.Row, error) {
+	if len(r.Key) == 0 {
+		return state.Row{}, fmt.Errorf("changelog %s partition %d offset %d: the record has no key, so no worker wrote it: find out what else produces to this topic",
+			r.Topic, r.Partition, r.Offset)
+	}
+	return state.Row{Key: r.Key, Value: r.Value}, nil
+}

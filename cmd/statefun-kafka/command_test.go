@@ -1,0 +1,470 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/broker"
+)
+
+// greeter is a module with an ingress of wrapped strings; BROKER stands for its address.
+const greeter = `kind: io.statefun.endpoints.v2/http
+spec:
+  functions: greeter/*
+  urlPathTemplate: http://127.0.0.1:1/statefun
+---
+kind: io.statefun.kafka.v1/ingress
+spec:
+  id: greeter/names
+  address: BROKER
+  consumerGroupId: greeter
+  startupPosition:
+    type: earliest
+  topics:
+    - topic: names
+      valueType: io.statefun.types/string
+      targets: [greeter/person]
+---
+kind: io.statefun.kafka.v1/egress
+spec:
+  id: greeter/greetings
+  address: BROKER
+`
+
+// output is what a command writes, readable while it runs.
+type output struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	written chan struct{} // has a value after a write
+}
+
+func newOutput() *output { return &output{written: make(chan struct{}, 1)} }
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case o.written <- struct{}{}:
+	default:
+	}
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits for a match and returns its first group, or the match.
+func (o *output) await(t *testing.T, pattern string) string {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	re := regexp.MustCompile(pattern)
+	for {
+		if m := re.FindStringSubmatch(o.String()); m != nil {
+			return m[len(m)-1]
+		}
+		select {
+		case <-o.written:
+		case <-limit:
+			t.Fatalf("%q did not appear in:\n%s", pattern, o.String())
+		}
+	}
+}
+
+// command is a command line under way in this process.
+type command struct {
+	out, err *output
+	stop     context.CancelFunc // what a first signal does
+	code     chan int
+}
+
+type setting func(*program)
+
+func withInput(s string) setting { return func(p *program) { p.in = strings.NewReader(s) } }
+
+func withEnv(pairs ...string) setting {
+	return func(p *program) {
+		p.lookupEnv = func(name string) (string, bool) {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == name {
+					return pairs[i+1], true
+				}
+			}
+			return "", false
+		}
+	}
+}
+
+func start(t *testing.T, args []string, settings ...setting) *command {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &command{out: newOutput(), err: newOutput(), stop: cancel, code: make(chan int, 1)}
+	p := program{in: strings.NewReader(""), out: c.out, err: c.err, lookupEnv: func(string) (string, bool) { return "", false }}
+	for _, s := range settings {
+		s(&p)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.code <- execute(ctx, p, args)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return c
+}
+
+func (c *command) wait(t *testing.T) int {
+	t.Helper()
+	select {
+	case code := <-c.code:
+		return code
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the command did not end:\n%s%s", c.out, c.err)
+		return -1
+	}
+}
+
+// run runs a command to its end and fails the test when it does not end with the code.
+func run(t *testing.T, want int, args []string, settings ...setting) (out, err string) {
+	t.Helper()
+	c := start(t, args, settings...)
+	if code := c.wait(t); code != want {
+		t.Fatalf("%v ended with %d, want %d:\n%s%s", args, code, want, c.out, c.err)
+	}
+	return c.out.String(), c.err.String()
+}
+
+func startBroker(t *testing.T, topics ...broker.Topic) string {
+	t.Helper()
+	b, err := broker.Start(broker.Config{Topics: topics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b.Addr()
+}
+
+// writeModule writes a module for the broker and returns its path.
+func writeModule(t *testing.T, text, brokerAddr string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "module.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "BROKER", brokerAddr)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// has fails the test for each text that is not in s.
+func has(t *testing.T, s string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(s, want) {
+			t.Errorf("lacks %q:\n%s", want, s)
+		}
+	}
+}
+
+func TestWrongUsageEndsWithTwoAndPointsToTheHelp(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"unknown command", []string{"sent"}, `unknown command "sent"`},
+		{"unknown flag", []string{"tail", "--tpoic", "x"}, "unknown flag: --tpoic"},
+		{"flag of the wrong type", []string{"tail", "--max", "many"}, `invalid argument "many"`},
+		{"argument too many", []string{"version", "x"}, `unknown command "x"`},
+		{"log level", []string{"version", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`},
+		{"log format", []string{"version", "--log-format", "xml"}, `--log-format "xml": want text, json or auto`},
+		{"output format", []string{"tail", "--output", "xml"}, `--output "xml": want text or json`},
+		{"no module to validate", []string{"validate"}, "name a file or a folder"},
+		{"no module", []string{"topics"}, "give --module FILE"},
+		{"nowhere to send", []string{"send", "a=1"}, "give --module, or --brokers and --topic"},
+		{"ingress without its module", []string{"send", "--ingress", "a/b", "a=1"}, "--ingress needs the module"},
+		{"nothing to read", []string{"tail", "--topic", "x"}, "give --topic, and --module or --brokers"},
+		{"topic without a count", []string{"broker", "--topic", "names:"}, "names:4"},
+		{"topic without a name", []string{"broker", "--topic", ":4"}, "names:4"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, stderr := run(t, exitUsage, tt.args)
+			has(t, stderr, tt.want, "see 'statefun-kafka", "--help'")
+		})
+	}
+}
+
+func TestHelpOfEveryCommandHasExamples(t *testing.T) {
+	out, _ := run(t, exitOK, []string{"--help"})
+	for _, name := range []string{"broker", "validate", "topics", "send", "tail", "version"} {
+		has(t, out, "\n  "+name+" ")
+		help, _ := run(t, exitOK, []string{name, "--help"})
+		has(t, help, "Examples:", "statefun-kafka "+name)
+	}
+}
+
+func TestEnvironmentStandsForFlagsAndFlagsBeatIt(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1}, broker.Topic{Name: "other", Partitions: 1})
+	env := withEnv("STATEFUN_BROKERS", "127.0.0.1:1,"+addr, "STATEFUN_TOPIC", "names", "STATEFUN_TYPE", typeInt)
+	out, _ := run(t, exitOK, []string{"send", "ada=7"}, env)
+	has(t, out, "sent 1 record to topic names")
+	out, _ = run(t, exitOK, []string{"send", "ada=7", "--topic", "other"}, env)
+	has(t, out, "sent 1 record to topic other")
+	out, _ = run(t, exitOK, []string{"tail", "--from-start", "--max", "1"}, env)
+	if out != "ada=7\n" {
+		t.Errorf("read %q", out)
+	}
+}
+
+func TestEnvironmentVariableThatDoesNotParseIsNamed(t *testing.T) {
+	_, stderr := run(t, exitUsage, []string{"tail"}, withEnv("STATEFUN_MAX", "many"))
+	has(t, stderr, `environment variable STATEFUN_MAX="many"`)
+}
+
+func TestVersionNamesTheProgramAndThePlatform(t *testing.T) {
+	out, _ := run(t, exitOK, []string{"version"})
+	if !regexp.MustCompile(`^statefun-kafka \S.* \(go1\S*, \w+/\w+\)\n$`).MatchString(out) {
+		t.Fatalf("printed %q", out)
+	}
+}
+
+func TestLogIsJSONUnlessOnATerminal(t *testing.T) {
+	for format, want := range map[string]string{"auto": `"broker":"127.0.0.1:`, "json": `"broker":"127.0.0.1:`, "text": "broker=127.0.0.1:"} {
+		c := start(t, []string{"broker", "--addr", "127.0.0.1:0", "--log-format", format})
+		c.err.await(t, regexp.QuoteMeta(want))
+		c.stop()
+		if code := c.wait(t); code != exitOK {
+			t.Fatalf("ended with %d", code)
+		}
+	}
+}
+
+func TestValidatePrintsEveryProblemOfAllFilesWithItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
+	wrong := strings.Replace(greeter, "topics:", "topicz:", 1)
+	for path, text := range map[string]string{a: wrong, b: "kind: io.statefun.kafka.v1/egres\nspec: {}\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _ := run(t, exitUsage, []string{"validate", a, "--module", b})
+	has(t, out, a+":13:3: ", `did you mean "topics"?`, b+":1:", `did you mean "io.statefun.kafka.v1/egress"?`, " problems, ")
+}
+
+func TestValidateLooksAtTheClientProperties(t *testing.T) {
+	text := strings.Replace(greeter, "  consumerGroupId: greeter\n", "  consumerGroupId: greeter\n  properties:\n    - max.poll.records: 3\n    - fetch.min.byte: 3\n", 1)
+	path := writeModule(t, text, "127.0.0.1:1")
+	out, _ := run(t, exitUsage, []string{"validate", path})
+	has(t, out, path+":13:", `did you mean "fetch.min.bytes"?`, "1 problem,")
+	path = writeModule(t, strings.Replace(text, "    - fetch.min.byte: 3\n", "", 1), "127.0.0.1:1")
+	out, _ = run(t, exitOK, []string{"validate", path})
+	has(t, out, path+":12:", "warning: ", "max.poll.records has no effect", "valid: application greeter on 127.0.0.1:1, 1 endpoint, 1 ingress reading names, 1 egress, 1 warning")
+}
+
+func TestInvalidModuleEndsEveryCommandWithTwo(t *testing.T) {
+	path := writeModule(t, strings.Replace(greeter, "topics:", "topicz:", 1), "127.0.0.1:1")
+	for _, args := range [][]string{{"topics"}, {"send", "a=b"}, {"tail", "--topic", "x"}} {
+		_, stderr := run(t, exitUsage, append(args, "--module", path))
+		has(t, stderr, "the module is not valid", path+":13", `did you mean "topics"?`)
+	}
+}
+
+func TestModuleMayTakeItsAddressFromTheEnvironment(t *testing.T) {
+	path := writeModule(t, greeter, "${KAFKA}")
+	out, _ := run(t, exitOK, []string{"validate", path}, withEnv("KAFKA", "kafka:9092"))
+	has(t, out, "application greeter on kafka:9092")
+}
+
+func TestTopicsAreShownThenCreated(t *testing.T) {
+	addr := startBroker(t)
+	path := writeModule(t, greeter, addr)
+	out, stderr := run(t, exitFailure, []string{"topics", "-m", path})
+	has(t, out, "TOPIC", "greeter-mailbox", "missing", "cleanup.policy=compact")
+	has(t, stderr, "topic names: ingress topic of greeter/names is missing", "topics --create --create-ingress")
+	create := []string{"topics", "-m", path, "--create", "--create-ingress", "--ingress-partitions", "3", "--topic", "greetings:2"}
+	out, _ = run(t, exitOK, create)
+	has(t, out, "application greeter, 3 partitions, transaction version 2", "exists")
+	if strings.Contains(out, "missing") {
+		t.Errorf("something is missing after the creation:\n%s", out)
+	}
+	out, _ = run(t, exitOK, []string{"topics", "-m", path, "--output", "json"})
+	has(t, out, `"application": "greeter"`, `"name": "greeter-changelog"`, `"partitions": 3`, `"exists": true`, `"cleanup.policy": "compact"`)
+}
+
+func TestTopicsSaysWhatIsWrongBesideTheTable(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 2}, broker.Topic{Name: "greeter-changelog", Partitions: 2})
+	out, stderr := run(t, exitFailure, []string{"topics", "-m", writeModule(t, greeter, addr), "--create"})
+	has(t, out, "greeter-changelog", "exists", "missing")
+	has(t, stderr, "cleanup.policy is delete, want compact", "kafka-configs.sh --bootstrap-server "+addr)
+}
+
+func TestSentRecordsAreReadBackByTheirType(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1}, broker.Topic{Name: "plain", Partitions: 1})
+	path := writeModule(t, greeter, addr)
+	out, _ := run(t, exitOK, []string{"send", "-m", path, "ada=hello=you", "bob="})
+	has(t, out, "sent 2 records to topic names")
+	out, _ = run(t, exitOK, []string{"send", "-m", path, "--ingress", "greeter/names", "--json", `{"key":"eve","value":"hi","headers":{"trace":"7"}}`})
+	has(t, out, "sent 1 record to topic names")
+	run(t, exitOK, []string{"send", "-m", path}, withInput("x=1\n\n{\"key\":\"y\",\"value\":[1, 2]}\n"))
+	run(t, exitOK, []string{"send", "-m", path, "--topic", "plain", "--json", `{"key":"k","value":{"a": 1}}`})
+
+	tail := []string{"tail", "-m", path, "--topic", "names", "--from-start", "--max", "5"}
+	if out, _ = run(t, exitOK, tail); out != "ada=hello=you\nbob=\neve=hi\nx=1\ny=[1,2]\n" {
+		t.Errorf("read %q", out)
+	}
+	out, _ = run(t, exitOK, append(tail, "--output", "json"))
+	lines := strings.Split(out, "\n")
+	if !regexp.MustCompile(`^\{"topic":"names","partition":0,"offset":2,"timestamp":"20[^"]*Z","key":"eve","value":"hi","headers":\[\{"name":"trace","value":"7"\}\]\}$`).MatchString(lines[2]) {
+		t.Errorf("the third record as JSON is %s", lines[2])
+	}
+	out, _ = run(t, exitOK, []string{"tail", "-b", addr, "--topic", "names", "--from-start", "--max", "1"})
+	if out != "ada=\"\\n\\thello=you\"\n" {
+		t.Errorf("without the type %q, want the wrapper's bytes in quotes", out)
+	}
+	out, _ = run(t, exitOK, []string{"tail", "-b", addr, "--topic", "plain", "--from-start", "--max", "1"})
+	if out != "k={\"a\":1}\n" {
+		t.Errorf("a value of another type was read as %q", out)
+	}
+}
+
+func TestRecordsThatCannotBeSentAreRefusedBeforeAnyIsSent(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1})
+	path := writeModule(t, greeter, addr)
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no equals sign", []string{"ada=1", "bob"}, `"bob" is not of the form key=value`},
+		{"not of the type", []string{"--type", typeInt, "ada=1", "bob=x"}, `value "x" is no io.statefun.types/int`},
+		{"no JSON", []string{"--json", "{"}, "record {"},
+		{"JSON without a value", []string{"--json", `{"key":"a"}`}, `want {"key":"…","value":…}`},
+		{"JSON with an unknown field", []string{"--json", `{"key":"a","value":1,"topic":"x"}`}, `unknown field "topic"`},
+		{"two JSON objects", []string{"--json", `{"key":"a","value":1}{}`}, "more than one JSON object"},
+		{"unknown ingress", []string{"--ingress", "a/b", "a=1"}, "the module has no ingress a/b: it has greeter/names"},
+		{"topic of another ingress", []string{"--ingress", "greeter/names", "--topic", "x", "a=1"}, "does not read topic x: it reads names"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, stderr := run(t, exitUsage, append([]string{"send", "-m", path}, tt.args...))
+			has(t, stderr, tt.want)
+		})
+	}
+	if out, _ := run(t, exitOK, []string{"tail", "-b", addr, "--topic", "names", "--from-start", "--timeout", "300ms"}); out != "" {
+		t.Errorf("sent after all: %q", out)
+	}
+}
+
+func TestBadLineIsNamedByNumberAndWhatCameBeforeIsSent(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1})
+	out, stderr := run(t, exitFailure, []string{"send", "-b", addr, "--topic", "names"}, withInput("a=1\nb=2\nc\nd=4\n"))
+	has(t, out, "sent 2 records to topic names")
+	has(t, stderr, `line 3: "c" is not of the form key=value`)
+}
+
+func TestSeveralIngressTopicsNeedAChoice(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1}, broker.Topic{Name: "orders", Partitions: 1})
+	text := strings.Replace(greeter, "    - topic: names\n", "    - topic: orders\n      valueType: shop/order\n      targets: [greeter/person]\n    - topic: names\n", 1)
+	path := writeModule(t, text, addr)
+	_, stderr := run(t, exitUsage, []string{"send", "-m", path, "a=1"})
+	has(t, stderr, "several ingress topics: choose one of orders, names with --topic")
+	out, _ := run(t, exitOK, []string{"send", "-m", path, "--topic", "orders", "a=1"})
+	has(t, out, "topic orders")
+}
+
+func TestUnknownTopicIsSaidWithAWayOut(t *testing.T) {
+	addr := startBroker(t)
+	out, stderr := run(t, exitFailure, []string{"send", "-b", addr, "--topic", "nowhere", "a=1"})
+	has(t, out, "sent 0 records")
+	has(t, stderr, "topic nowhere does not exist", "topics --create --create-ingress")
+}
+
+func TestTailPrintsOnlyWhatComesAfterItsStart(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 2})
+	run(t, exitOK, []string{"send", "-b", addr, "-t", "names", "before=1"})
+	c := start(t, []string{"tail", "-b", addr, "-t", "names"})
+	c.err.await(t, "reading")
+	run(t, exitOK, []string{"send", "-b", addr, "-t", "names", "after=2"})
+	c.out.await(t, "after=2")
+	c.stop()
+	if code := c.wait(t); code != exitOK || c.out.String() != "after=2\n" {
+		t.Fatalf("ended with %d after %q", code, c.out)
+	}
+}
+
+func TestTailWaitsForATopicAndReadsItFromItsFirstRecord(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1})
+	c := start(t, []string{"tail", "-b", addr, "-t", "greeter-mailbox", "--max", "1"})
+	c.err.await(t, "does not exist yet")
+	run(t, exitOK, []string{"topics", "-m", writeModule(t, greeter, addr), "--create"})
+	run(t, exitOK, []string{"send", "-b", addr, "-t", "greeter-mailbox", "a=1"})
+	if code := c.wait(t); code != exitOK || c.out.String() != "a=1\n" {
+		t.Fatalf("ended with %d after %q", code, c.out)
+	}
+}
+
+func TestTailThatMissesRecordsAtItsTimeOutFails(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1})
+	run(t, exitOK, []string{"send", "-b", addr, "-t", "names", "a=1"})
+	_, stderr := run(t, exitFailure, []string{"tail", "-b", addr, "-t", "names", "--from-start", "--max", "2", "--timeout", "500ms"})
+	has(t, stderr, "topic names: 1 of 2 records within 500ms")
+}
+
+func TestTailWithoutATopicNamesThoseOfTheModule(t *testing.T) {
+	_, stderr := run(t, exitUsage, []string{"tail", "-m", writeModule(t, greeter, "127.0.0.1:1")})
+	has(t, stderr, "names (ingress), greeter-dead-letter (dead-letter)")
+}
+
+func TestBrokerServesItsTopicsUntilStopped(t *testing.T) {
+	c := start(t, []string{"broker", "--addr", "127.0.0.1:0", "--topic", "names:2", "--topic", "plain", "--log-format", "text"})
+	addr := c.err.await(t, `broker=(127\.0\.0\.1:\d+)`)
+	for _, topic := range []string{"names", "plain"} {
+		run(t, exitOK, []string{"send", "-b", addr, "-t", topic, "a=1"})
+	}
+	c.stop()
+	if code := c.wait(t); code != exitOK {
+		t.Fatalf("ended with %d", code)
+	}
+	_, stderr := run(t, exitFailure, []string{"send", "-b", addr, "-t", "names", "a=1", "--timeout", "1s"})
+	has(t, stderr, `record with key "a" to topic names`)
+}
+
+func TestBrokerKeepsItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	for i, want := range []string{"a=1\n", "a=1\na=1\n"} {
+		c := start(t, []string{"broker", "--addr", "127.0.0.1:0", "--data-dir", dir, "--topic", "names:1", "--log-format", "text"})
+		addr := c.err.await(t, `broker=(127\.0\.0\.1:\d+)`)
+		has(t, c.err.String(), "not durable")
+		run(t, exitOK, []string{"send", "-b", addr, "-t", "names", "a=1"})
+		out, _ := run(t, exitOK, []string{"tail", "-b", addr, "-t", "names", "--from-start", "--max", string(rune('1' + i))})
+		if out != want {
+			t.Fatalf("round %d read %q, want %q", i, out, want)
+		}
+		c.stop()
+		c.wait(t)
+	}
+}
+
+func TestStandardInputThatFailsIsAnError(t *testing.T) {
+	addr := startBroker(t, broker.Topic{Name: "names", Partitions: 1})
+	broken := func(p *program) { p.in = io.MultiReader(strings.NewReader("a=1\n"), brokenReader{}) }
+	out, stderr := run(t, exitFailure, []string{"send", "-b", addr, "-t", "names"}, broken)
+	has(t, out, "sent 1 record")
+	has(t, stderr, "read the records")
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

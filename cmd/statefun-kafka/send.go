@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/module"
+)
+
+type sendFlags struct {
+	module    moduleFlags
+	ingress   string
+	topic     string
+	valueType string
+	json      []string
+	timeout   time.Duration
+}
+
+func newSend(p *program) *cobra.Command {
+	var flags sendFlags
+	cmd := &cobra.Command{
+		Use:   "send [KEY=VALUE]…",
+		Short: "Produce records to an ingress topic",
+		Long: `Produce records to an ingress topic and wait until the broker has acknowledged them.
+
+Records are the arguments, those of --json, or, when there are neither, the lines of standard input:
+key=value, or a JSON object {"key":"…","value":…,"headers":{"…":"…"}}, whose value is sent as its compact JSON text.
+
+When the topic's valueType is one of io.statefun.types/string, int, long, bool, float or double, the value is
+encoded as the SDKs expect it; any other type is sent as the text that it is.`,
+		Example: `  statefun-kafka send --module module.yaml ada=hello bob=hi
+  statefun-kafka send --module module.yaml --ingress greeter/names < names.txt
+  statefun-kafka send --module module.yaml --topic orders --json '{"key":"o-1","value":{"amount":3}}'
+  statefun-kafka send --brokers 127.0.0.1:9092 --topic counts --type io.statefun.types/int ada=3`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runSend(cmd.Context(), p, flags, args) },
+	}
+	flags.module.add(cmd.Flags())
+	cmd.Flags().StringVar(&flags.ingress, "ingress", "", "ingress NAMESPACE/NAME whose topic is meant, when the module has several")
+	cmd.Flags().StringVarP(&flags.topic, "topic", "t", "", "topic; default: the ingress' only one")
+	cmd.Flags().StringVar(&flags.valueType, "type", "", "type of the values; default: the valueType of the topic in the module")
+	cmd.Flags().StringArrayVar(&flags.json, "json", nil, `record as JSON, {"key":"…","value":…}; may be repeated`)
+	cmd.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Second, "how long a record may wait for its acknowledgement")
+	return cmd
+}
+
+func runSend(ctx context.Context, p *program, flags sendFlags, args []string) error {
+	to, err := flags.target(p)
+	if err != nil {
+		return err
+	}
+	cl, err := to.open(p, kgo.RecordDeliveryTimeout(flags.timeout), kgo.ProducerLinger(0))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	s := &sender{ctx: ctx, cl: cl, topic: to.topic, valueType: to.valueType}
+	err = s.sendAll(p, flags.json, args)
+	// A record handed over is on its way, whatever came after it.
+	if flushErr := cl.Flush(ctx); flushErr != nil && err == nil {
+		err = fmt.Errorf("wait for acknowledgements: %w", flushErr)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, errRefused) {
+		err = nil
+	}
+	noun := "records"
+	if s.acknowledged == 1 {
+		noun = "record"
+	}
+	fmt.Fprintf(p.out, "sent %d %s to topic %s\n", s.acknowledged, noun, to.topic)
+	return errors.Join(err, s.failure)
+}
+
+// target finds the topic in the module, or takes it from the flags alone.
+func (f *sendFlags) target(p *program) (target, error) {
+	if len(f.module.paths) == 0 {
+		switch {
+		case f.ingress != "":
+			return target{}, usagef("--ingress needs the module that has it: give --module")
+		case f.topic == "" || len(f.module.brokers) == 0:
+			return target{}, usagef("where to? give --module, or --brokers and --topic")
+		}
+		return target{brokers: f.module.brokers, topic: f.topic, valueType: f.valueType}, nil
+	}
+	m, err := f.module.load(p)
+	if err != nil {
+		return target{}, err
+	}
+	t, err := chooseTopic(m, f.ingress, f.topic)
+	if err != nil {
+		return target{}, err
+	}
+	t.brokers = m.Brokers
+	if f.valueType != "" {
+		t.valueType = f.valueType
+	}
+	return t, nil
+}
+
+// chooseTopic is the one topic that the names leave; a topic that the module does not have is taken as it is.
+func chooseTopic(m *module.Module, ingress, topic string) (target, error) {
+	var matches []target
+	var known, ids []string
+	for _, in := range m.Ingresses {
+		ids = append(ids, in.ID.String())
+		if ingress != "" && in.ID.String() != ingress {
+			continue
+		}
+		for _, t := range in.Topics {
+			known = append(known, t.Topic)
+			if topic == "" || topic == t.Topic {
+				matches = append(matches, target{properties: in.Properties, topic: t.Topic, valueType: t.ValueType})
+			}
+		}
+	}
+	switch {
+	case ingress != "" && !slices.Contains(ids, ingress):
+		return target{}, usagef("the module has no ingress %s: it has %s", ingress, strings.Join(ids, ", "))
+	case ingress != "" && topic != "" && len(matches) == 0:
+		return target{}, usagef("ingress %s does not read topic %s: it reads %s", ingress, topic, strings.Join(known, ", "))
+	case len(matches) > 0 && (topic != "" || len(matches) == 1):
+		return matches[0], nil
+	case topic != "":
+		return target{topic: topic}, nil
+	}
+	return target{}, usagef("the module has several ingress topics: choose one of %s with --topic", strings.Join(known, ", "))
+}
+
+// errRefused stops the sending; the sender keeps the reason.
+var errRefused = errors.New("a record was refused")
+
+// sender hands records to the client and counts what the broker acknowledged.
+type sender struct {
+	ctx              context.Context
+	cl               *kgo.Client
+	topic, valueType string
+
+	mu           sync.Mutex // guards what follows, which the client's callbacks write
+	acknowledged int
+	failure      error // the first one
+}
+
+func (s *sender) sendAll(p *program, objects, pairs []string) error {
+	if len(objects) == 0 && len(pairs) == 0 {
+		return readLines(p.in, s.valueType, s.send)
+	}
+	// All are read before the first is sent: a slip in the last one leaves nothing half done.
+	var records []typed
+	for _, pair := range pairs {
+		t, err := parsePair(pair)
+		if err != nil {
+			return usageError{err}
+		}
+		records = append(records, t)
+	}
+	for _, object := range objects {
+		t, err := parseJSON(object, s.valueType)
+		if err != nil {
+			return usageError{err}
+		}
+		records = append(records, t)
+	}
+	for _, t := range records {
+		if _, err := t.record(s.topic, s.valueType); err != nil {
+			return usageError{err}
+		}
+	}
+	for _, t := range records {
+		if err := s.send(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send hands a record over, and stops at the first one that the broker refused.
+func (s *sender) send(t typed) error {
+	r, err := t.record(s.topic, s.valueType)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	failed := s.failure != nil
+	s.mu.Unlock()
+	if failed {
+		return errRefused
+	}
+	s.cl.Produce(s.ctx, r, func(r *kgo.Record, err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err == nil {
+			s.acknowledged++
+		} else if s.failure == nil {
+			s.failure = explainProduce(r, err)
+		}
+	})
+	return nil
+}
+
+func explainProduce(r *kgo.Record, err error) error {
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("topic %s does not exist: create it, for an ingress with statefun-kafka topics --create --create-ingress: %w", r.Topic, err)
+	}
+	return fmt.Errorf("send the record with key %q to topic %s: %w", r.Key, r.Topic, err)
+}

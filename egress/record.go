@@ -1,0 +1,77 @@
+// Package egress turns what functions send out of the application into Kafka records, and knows beforehand
+// whether a topic will take one.
+package egress
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+)
+
+// Encode returns the record that a function sends, without a partition. An empty key means no key; the value is
+// never absent, so a tombstone cannot be sent. The record's value is a view of m.
+func Encode(m protocol.EgressMessage) (*kgo.Record, error) {
+	typename, _, value, err := protocol.ParseTypedValue(m.Argument)
+	if err != nil {
+		return nil, fmt.Errorf("egress %s: %w", m.Egress, err)
+	}
+	if typename != protocol.KafkaProducerRecordType {
+		return nil, fmt.Errorf("egress %s takes values of type %s, not %q: send it with the SDK's Kafka egress message",
+			m.Egress, protocol.KafkaProducerRecordType, typename)
+	}
+	p, err := protocol.ParseKafkaProducerRecord(value)
+	if err != nil {
+		return nil, fmt.Errorf("egress %s: %w", m.Egress, err)
+	}
+	if p.Topic == "" {
+		return nil, fmt.Errorf("egress %s: the record names no topic", m.Egress)
+	}
+	if !legalTopic(p.Topic) {
+		return nil, fmt.Errorf("egress %s: %.300q is not a legal topic name: use 1 to %d letters, digits, dots, underscores and hyphens",
+			m.Egress, p.Topic, maxTopicName)
+	}
+	r := &kgo.Record{Topic: p.Topic, Value: p.Value}
+	if p.Key != "" {
+		r.Key = []byte(p.Key)
+	}
+	if r.Value == nil {
+		r.Value = []byte{}
+	}
+	if len(p.Headers) > 0 {
+		r.Headers = make([]kgo.RecordHeader, len(p.Headers))
+		for i, h := range p.Headers {
+			r.Headers[i] = kgo.RecordHeader(h)
+		}
+	}
+	return r, nil
+}
+
+// Partition returns the one of n partitions for a record with this key, as Kafka's default partitioner does.
+// Records without a key go by the salt; one salt for many records keeps their batches large.
+func Partition(key []byte, n int32, salt uint32) int32 {
+	if key == nil {
+		return int32(salt % uint32(n))
+	}
+	return int32(protocol.KeyHash(key) % uint32(n))
+}
+
+// maxTopicName is Kafka's limit: a folder named topic-partition must fit a file name.
+const maxTopicName = 249
+
+// legalTopic reports whether Kafka accepts a topic of this name. One that it does not is refused here, because
+// a look-up of it fails the look-ups of other topics in the same request.
+func legalTopic(name string) bool {
+	if len(name) > maxTopicName || name == "" || name == "." || name == ".." {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,152 @@
+package module
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+)
+
+// where returns file:line, to name a place inside a message.
+func (p Position) where() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+
+// check looks at what only the documents of all files together can show.
+func (r *reader) check() {
+	whole := Position{File: r.loaded[0]}
+	clean := len(r.problems) == 0 // an endpoint that could not be read must not be called missing
+	if len(r.module.Ingresses) == 0 && clean {
+		r.report(whole, "no ingress is declared: nothing would ever be read", "add a document of kind "+kindIngress)
+	}
+	if len(r.module.Endpoints) == 0 && clean {
+		r.report(whole, "no endpoint is declared: there is no function to call", "add a document of kind "+kindEndpointV2)
+	}
+	r.identify()
+	r.oneCluster()
+	r.checkTopics()
+	if clean {
+		r.checkTargets()
+	}
+}
+
+// identify settles the application id: the option, the document, or the group that all ingresses share.
+func (r *reader) identify() {
+	a := &r.module.Application
+	if !r.explicit {
+		a.Limits = defaultLimits
+	}
+	if r.opt.ApplicationID != "" {
+		if _, err := parseApplicationID(r.opt.ApplicationID); err != nil {
+			r.report(Position{}, err.Error(), "")
+		}
+		a.ID = r.opt.ApplicationID
+	}
+	if a.ID == "" {
+		a.ID = r.sharedGroup()
+	}
+	if a.DeadLetter.Topic == "" && a.ID != "" {
+		a.DeadLetter.Topic = a.ID + deadLetterEnd
+	}
+}
+
+const giveID = "give an id in a document of kind " + kindApplication + " or with --application-id"
+
+// sharedGroup returns the consumer group of all ingresses, "" with a problem when there is not one.
+func (r *reader) sharedGroup() string {
+	shared := ""
+	var first Ingress
+	for _, in := range r.module.Ingresses {
+		switch {
+		case in.ConsumerGroupID == "":
+		case shared == "":
+			shared, first = in.ConsumerGroupID, in
+		case in.ConsumerGroupID != shared:
+			r.report(in.Position, fmt.Sprintf("consumerGroupId %q differs from %q of %s: the application id cannot be taken from them",
+				in.ConsumerGroupID, shared, first.where()), giveID)
+			return ""
+		}
+	}
+	if shared == "" {
+		return ""
+	}
+	id, err := parseApplicationID(shared)
+	if err != nil {
+		r.report(first.Position, "consumerGroupId: "+err.Error(), giveID)
+	}
+	return id
+}
+
+// oneCluster checks that all addresses are of one Kafka cluster, as far as their text shows it.
+func (r *reader) oneCluster() {
+	if len(r.opt.Brokers) > 0 {
+		r.module.Brokers = brokerList(strings.Join(r.opt.Brokers, ","))
+		return
+	}
+	var first Position
+	one := func(address string, at Position) {
+		brokers := brokerList(address)
+		switch {
+		case len(brokers) == 0:
+		case r.module.Brokers == nil:
+			r.module.Brokers, first = brokers, at
+		case !slices.Equal(brokers, r.module.Brokers):
+			r.report(at, fmt.Sprintf("address %q differs from %q of %s: several Kafka clusters are not supported in this version",
+				strings.Join(brokers, ","), strings.Join(r.module.Brokers, ","), first.where()),
+				"write the same address everywhere, or name the brokers with --brokers")
+		}
+	}
+	for _, in := range r.module.Ingresses {
+		one(in.Address, in.Position)
+	}
+	for _, e := range r.module.Egresses {
+		one(e.Address, e.Position)
+	}
+}
+
+// checkTopics refuses topics that are read twice, and our own topics as ingress topics.
+func (r *reader) checkTopics() {
+	a := r.module.Application
+	read := map[string]Position{}
+	for _, in := range r.module.Ingresses {
+		for _, t := range in.Topics {
+			if other, ok := read[t.Topic]; ok {
+				r.report(t.Position, fmt.Sprintf("topic %s is read by two ingresses, first at %s: this is not supported in this version", t.Topic, other.where()),
+					"give all its targets in one place")
+			}
+			read[t.Topic] = t.Position
+			if a.ID != "" && slices.Contains(a.internal(), t.Topic) {
+				r.report(t.Position, fmt.Sprintf("topic %s belongs to the worker itself", t.Topic), "name another topic, or give another application id")
+			}
+			if t.Topic == a.DeadLetter.Topic && in.InvalidRecordHandling == InvalidDeadLetter {
+				r.report(t.Position, fmt.Sprintf("topic %s is the dead-letter topic: its bad records would come back to it for ever", t.Topic),
+					"set invalidRecordHandling of this ingress to skip or fail")
+			}
+		}
+	}
+	if a.ID != "" && slices.Contains(a.internal(), a.DeadLetter.Topic) {
+		r.report(a.Position, fmt.Sprintf("deadLetter.topic %s belongs to the worker itself", a.DeadLetter.Topic), "name another topic")
+	}
+}
+
+// checkTargets warns of targets that no endpoint serves.
+func (r *reader) checkTargets() {
+	var patterns []string
+	for _, e := range r.module.Endpoints {
+		patterns = append(patterns, e.Functions.String())
+	}
+	for _, in := range r.module.Ingresses {
+		for _, t := range in.Topics {
+			for i, fn := range t.Targets {
+				if r.serves(fn) {
+					continue
+				}
+				r.warn(r.targetsAt[t.Position][i], fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
+					fn, t.Topic, in.InvalidRecordHandling), didYouMean(fn.String(), patterns))
+			}
+		}
+	}
+}
+
+func (r *reader) serves(fn protocol.TypeName) bool {
+	return slices.ContainsFunc(r.module.Endpoints, func(e Endpoint) bool { return e.Functions.Matches(fn) })
+}

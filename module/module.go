@@ -1,0 +1,205 @@
+// Package module reads module.yaml files and checks them whole.
+//
+// It understands every 3.x form of Apache Flink Stateful Functions (component documents and the
+// legacy "3.0" document) and the additions of this project. Nothing outside the files is touched:
+// no broker, no endpoint, no certificate is opened. All problems of all files are found in one go,
+// each with its file, line and the way out.
+package module
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+)
+
+// A Module is everything that the given module files declare, checked and with all defaults filled in.
+type Module struct {
+	Application Application
+	Endpoints   []Endpoint
+	Ingresses   []Ingress
+	Egresses    []Egress
+	// Brokers are the bootstrap addresses of the one Kafka cluster of this module, without duplicates.
+	Brokers []string
+	// Warnings are problems that do not keep the module from running, sorted by position.
+	Warnings []Problem
+}
+
+// An Application is the document statefun-kafka.v1/application; a module without one has the defaults.
+type Application struct {
+	// ID names the topics and the consumer group. Default: the consumerGroupId all ingresses share.
+	ID string
+	// Partitions of the internal topics, fixed when they are created; 0: as many as the largest ingress topic has.
+	Partitions int
+	// CommitInterval is a lower bound for the time between two commits; 0: commit as soon as it pays.
+	CommitInterval time.Duration
+	Limits         Limits
+	DeadLetter     DeadLetter
+	Position
+}
+
+// What happens when a partition's pending inputs reach Limits.PendingBytes.
+const (
+	PendingPause      = "pause"       // stop reading the ingresses of that partition
+	PendingDeadLetter = "dead-letter" // new inputs go to the dead-letter topic
+)
+
+// Limits bound the memory and disk that one worker uses.
+type Limits struct {
+	// ReadBudgetBytes bounds the inputs read and not yet done, a worker.
+	ReadBudgetBytes int64
+	// RecordsPerSource bounds the records read above the position of one source partition.
+	RecordsPerSource int
+	// InputsPerAddress bounds the inputs of one address held in memory; the rest is read from disk.
+	InputsPerAddress int
+	// PendingBytes bounds the pending inputs of one partition on disk.
+	PendingBytes int64
+	// PendingFull says what happens at PendingBytes: PendingPause or PendingDeadLetter.
+	PendingFull string
+	// AnswerBytes bounds the answers read and not yet applied, a worker.
+	AnswerBytes int64
+	// TransactionBytes and TransactionEffects bound one transaction.
+	TransactionBytes   int64
+	TransactionEffects int
+	// InFlight bounds the calls in flight, a worker.
+	InFlight int
+	// BatchBytes bounds the request body of one call (one input alone may be larger).
+	BatchBytes int64
+	// StateCacheBytes bounds the block cache of the state store, a worker.
+	StateCacheBytes int64
+}
+
+// DeadLetter says where records go that cannot be processed.
+type DeadLetter struct {
+	// Topic of the dead-letter records. Default: the application id with "-dead-letter" behind it.
+	Topic string
+}
+
+// What happens to the inputs of an address when a call has used up its budget or attempts.
+const (
+	FailureRetry      = "retry"       // park the address and try again with growing pauses
+	FailureDeadLetter = "dead-letter" // send the inputs to the dead-letter topic
+	FailureSkip       = "skip"        // drop the inputs, with a metric and a log line
+)
+
+// An Endpoint serves the functions of a pattern over HTTP.
+type Endpoint struct {
+	Functions       Pattern
+	URLPathTemplate string
+	// MaxNumBatchRequests bounds the inputs of one call; 0 or less: no bound.
+	MaxNumBatchRequests int
+	Transport           Transport
+	// MaxAttempts bounds the attempts of one call; 0: only the call budget bounds them.
+	MaxAttempts int
+	// OnFailure is FailureRetry, FailureDeadLetter or FailureSkip.
+	OnFailure string
+	Position
+}
+
+// The two transports of StateFun. They differ in time-outs, in what is retried and in redirects.
+const (
+	TransportOkHTTP = "okhttp"
+	TransportAsync  = "async"
+)
+
+// A Transport says how an endpoint is called.
+type Transport struct {
+	// Kind is TransportOkHTTP or TransportAsync.
+	Kind string
+	// Call is the budget of one call over all its attempts; Connect bounds the making of a connection.
+	Call, Connect time.Duration
+	// Read and Write bound one read and one write; 0 (always for async): only Call bounds them.
+	Read, Write time.Duration
+	// PoolSize bounds the idle connections (okhttp) or all connections of a function type (async).
+	PoolSize int
+	// PoolTTL is the age at which an idle connection is closed; 0 or less: never.
+	PoolTTL time.Duration
+	// PayloadMaxBytes bounds an answer; 0 (always for okhttp): the caller's own bound applies.
+	PayloadMaxBytes int64
+	// TrustCACerts, ClientCert, ClientKey and ClientKeyPassword are paths of files; empty: not given.
+	TrustCACerts, ClientCert, ClientKey, ClientKeyPassword string
+	// FollowRedirects is true for okhttp; async takes a redirect for a failure.
+	FollowRedirects bool
+}
+
+// What happens to a record that cannot become a message.
+const (
+	InvalidFail       = "fail"
+	InvalidSkip       = "skip"
+	InvalidDeadLetter = "dead-letter"
+)
+
+// An Ingress reads records from topics and routes them to functions.
+type Ingress struct {
+	ID protocol.TypeName
+	// Address is the text of the bootstrap servers, as given.
+	Address         string
+	ConsumerGroupID string
+	Topics          []IngressTopic
+	// AutoOffsetReset is "earliest" or "latest".
+	AutoOffsetReset string
+	Startup         Startup
+	Properties      []Property
+	// InvalidRecordHandling is InvalidFail, InvalidSkip or InvalidDeadLetter.
+	InvalidRecordHandling string
+	Position
+}
+
+// An IngressTopic routes the records of one topic: each record becomes one message a target, in list order.
+type IngressTopic struct {
+	Topic, ValueType string
+	Targets          []protocol.TypeName
+	Position
+}
+
+// A StartupKind says where a fresh application begins to read.
+type StartupKind string
+
+// The startup positions of StateFun.
+const (
+	StartGroupOffsets    StartupKind = "group-offsets"
+	StartEarliest        StartupKind = "earliest"
+	StartLatest          StartupKind = "latest"
+	StartSpecificOffsets StartupKind = "specific-offsets"
+	StartDate            StartupKind = "date"
+)
+
+// A Startup is where reading begins when nothing is known of a partition yet.
+type Startup struct {
+	Kind StartupKind
+	// Offsets is set for StartSpecificOffsets; a partition that is not in it uses the group's offset.
+	Offsets map[TopicPartition]int64
+	// Date is set for StartDate; a partition without a record at or after it begins at its end.
+	Date time.Time
+}
+
+// A TopicPartition names one partition of a topic.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// String returns topic/partition, the form of startupPosition.offsets.
+func (t TopicPartition) String() string { return fmt.Sprintf("%s/%d", t.Topic, t.Partition) }
+
+// MarshalText makes a partition a key of JSON.
+func (t TopicPartition) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// The delivery semantics of StateFun. Our egress is always transactional, whichever is given.
+const (
+	SemanticAtLeastOnce = "at-least-once"
+	SemanticExactlyOnce = "exactly-once"
+	SemanticNone        = "none"
+)
+
+// An Egress writes records to topics that the functions name.
+type Egress struct {
+	ID      protocol.TypeName
+	Address string
+	// Semantic is one of the three delivery semantics; it is kept to show it.
+	Semantic string
+	// TransactionTimeout is what the module asks of the broker; 0: not given.
+	TransactionTimeout time.Duration
+	Properties         []Property
+	Position
+}

@@ -1,0 +1,65 @@
+package protocol
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Fields of TypedValue: 1 typename, 2 has_value, 3 value. A maintained fork of StateFun adds
+// 4 metadata (repeated); it is never read here and travels along with the bytes.
+
+// AppendTypedValue appends a TypedValue that is present, also when value is empty.
+func AppendTypedValue(dst []byte, typename string, value []byte) []byte {
+	dst = appendText(dst, 1, typename)
+	dst = protowire.AppendTag(dst, 2, protowire.VarintType)
+	dst = protowire.AppendVarint(dst, 1)
+	if len(value) > 0 {
+		dst = appendBytes(dst, 3, value)
+	}
+	return dst
+}
+
+// SizeTypedValue is the number of bytes that AppendTypedValue appends.
+func SizeTypedValue(typename string, value []byte) int {
+	size := sizeText(1, typename) + 2
+	if len(value) > 0 {
+		size += sizeMessage(3, len(value))
+	}
+	return size
+}
+
+// ParseTypedValue reads a TypedValue; value is a view of b.
+func ParseTypedValue(b []byte) (typename string, hasValue bool, value []byte, err error) {
+	name, hasValue, value, err := viewTypedValue(b)
+	if err != nil {
+		return "", false, nil, fmt.Errorf("parse typed value: %w", err)
+	}
+	return typeString(name), hasValue, value, nil
+}
+
+func viewTypedValue(b []byte) (name []byte, hasValue bool, value []byte, err error) {
+	for len(b) > 0 {
+		var f field
+		if f, b, err = nextField(b); err != nil {
+			return nil, false, nil, err
+		}
+		switch {
+		case f.isBytes(1):
+			if name, err = f.text(); err != nil {
+				return nil, false, nil, err
+			}
+		case f.isVarint(2):
+			hasValue = protowire.DecodeBool(f.varint)
+		case f.isBytes(3):
+			value = f.value
+		}
+	}
+	return name, hasValue, value, nil
+}
+
+// checkTypedValue refuses what would fail in the receiver, where the sender could no longer be blamed.
+func checkTypedValue(b []byte) error {
+	_, _, _, err := viewTypedValue(b)
+	return err
+}

@@ -1,0 +1,174 @@
+package task
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// Effects is what an answer asks of the task and of the worker.
+//
+// Messages are routed by the worker in their order, after Apply. All of it is collected for one transaction;
+// rows reach the store only AFTER that transaction has committed.
+type Effects struct {
+	Messages  []protocol.Envelope
+	Delayed   []Delayed
+	Mutations []protocol.Mutation
+}
+
+// Delayed is a message to be sent later, or the cancellation of one.
+type Delayed struct {
+	Delay    time.Duration
+	Token    string
+	Cancel   bool
+	Envelope []byte // as stored
+}
+
+// Check finds what in an answer the task would have to refuse: a mutation of a state that is not registered or
+// of another type, a cancellation token that is in use. Nothing is changed, so a refused answer has no effect.
+func (t *Task) Check(c *Call, e *Effects) error {
+	for i := range e.Mutations {
+		m := &e.Mutations[i]
+		spec := t.Registry.find(c.Target.Type, m.Name)
+		switch {
+		case spec == nil:
+			return fmt.Errorf("state %q of %s is not registered: the function must declare it", m.Name, c.Target.Type)
+		case !m.Delete && m.Type != spec.Type:
+			return fmt.Errorf("state %q of %s is of type %s, the answer writes %s", m.Name, c.Target.Type, spec.Type, m.Type)
+		}
+	}
+	return t.checkTokens(c, e.Delayed)
+}
+
+// checkTokens follows the delayed messages in list order, since one answer may cancel a token and use it again.
+func (t *Task) checkTokens(c *Call, delayed []Delayed) error {
+	var live map[string]bool
+	for i := range delayed {
+		d := &delayed[i]
+		if d.Token == "" {
+			continue
+		}
+		used, known := live[d.Token]
+		if !known {
+			row, err := t.lookup(state.TokenKey(c.Target.ID, d.Token))
+			if err != nil {
+				return err
+			}
+			used = row != nil
+		}
+		if used && !d.Cancel {
+			return fmt.Errorf("cancellation token %q is in use by another delayed message of id %q: cancel that first or use another token", d.Token, c.Target.ID)
+		}
+		if live == nil {
+			live = map[string]bool{}
+		}
+		live[d.Token] = !d.Cancel
+	}
+	return nil
+}
+
+// Apply takes the effects of a checked answer as one step: state, delayed messages, and the inputs of the call
+// are done. Current says whether the call is still the one of its address; Apply must not be called otherwise.
+func (t *Task) Apply(c *Call, e *Effects, now time.Time) error {
+	m := c.Mailbox
+	for i := range e.Delayed {
+		if err := t.delay(c, &e.Delayed[i], now); err != nil {
+			return err
+		}
+	}
+	t.mutate(c, e.Mutations, now)
+	for i := range m.taken {
+		t.finishInput(m, &m.head[i])
+	}
+	m.drop(m.taken)
+	m.flight, m.taken, m.attempts, m.batchLimit = nil, 0, 0, 0
+	t.ready(m)
+	t.release(m)
+	return nil
+}
+
+// Current tells whether a call that came back is still in flight here, and not abandoned.
+func (t *Task) Current(c *Call) bool { return c.Mailbox.flight == c }
+
+func (t *Task) mutate(c *Call, mutations []protocol.Mutation, now time.Time) {
+	for i := range mutations {
+		m := &mutations[i]
+		key := state.ValueKey(c.Target, m.Name)
+		spec := t.Registry.find(c.Target.Type, m.Name)
+		if m.Delete {
+			t.put(key, nil)
+			if spec.Mode != protocol.ExpireNone {
+				t.put(state.ExpiryKey(c.Target, m.Name), nil)
+			}
+			continue
+		}
+		t.put(key, state.AppendValue(make([]byte, 0, len(m.Type)+len(m.Value)+3), state.Value{Type: m.Type, Bytes: m.Value}))
+		if spec.Mode != protocol.ExpireNone {
+			t.stamp(c.Target, spec, now)
+		}
+	}
+	t.restamp(c, mutations, now)
+}
+
+// restamp starts the clock anew of every state that lives on by being invoked and was not written.
+func (t *Task) restamp(c *Call, mutations []protocol.Mutation, now time.Time) {
+	for i := range c.states {
+		k := &c.states[i]
+		if !k.present || k.spec.Mode != protocol.ExpireAfterInvoke {
+			continue
+		}
+		written := false
+		for j := range mutations {
+			written = written || mutations[j].Name == k.spec.Name
+		}
+		if !written {
+			t.stamp(c.Target, &k.spec, now)
+		}
+	}
+}
+
+func (t *Task) stamp(a protocol.Address, spec *protocol.StateSpec, now time.Time) {
+	t.put(state.ExpiryKey(a, spec.Name), state.AppendExpiry(nil, state.Expiry{At: now.Add(spec.ExpireAfter)}))
+	t.expiry.seen = true
+}
+
+// Failed parks the address of a call that failed until retryAt; its inputs become pending rows, so that they hold
+// nobody's position, and keep their order.
+func (t *Task) Failed(c *Call, retryAt time.Time) {
+	m := c.Mailbox
+	m.flight, m.taken = nil, 0
+	m.attempts++
+	m.retryAt = retryAt.UnixMilli()
+	t.parked.push(m)
+	t.spill(m)
+}
+
+// TooLarge answers a function's refusal of a body for its size: the next call carries half as many inputs. It
+// reports false when the call had one input only, which is a failure.
+func (t *Task) TooLarge(c *Call) bool {
+	m := c.Mailbox
+	if m.taken < 2 {
+		return false
+	}
+	m.batchLimit = m.taken / 2
+	m.flight, m.taken = nil, 0
+	t.ready(m)
+	return true
+}
+
+// Drop ends the inputs of a call that failed for good, by the endpoint's policy, and returns their envelopes.
+func (t *Task) Drop(c *Call) []protocol.Envelope {
+	m := c.Mailbox
+	dropped := make([]protocol.Envelope, m.taken)
+	for i := range m.taken {
+		dropped[i] = protocol.Envelope{Target: m.Target, Invocation: m.head[i].invocation}
+		t.finishInput(m, &m.head[i])
+	}
+	m.drop(m.taken)
+	m.flight, m.taken, m.attempts, m.batchLimit = nil, 0, 0, 0
+	t.ready(m)
+	t.release(m)
+	return dropped
+}

@@ -1,0 +1,189 @@
+package task
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// Call is one invocation of a function with the first inputs of an address. The loop makes it and takes it back;
+// in between it belongs to the goroutine that carries it.
+type Call struct {
+	Mailbox *Mailbox
+	Target  protocol.Address
+	Started time.Time
+	Rounds  int // answers so far that asked for states
+
+	inputs [][]byte
+	states []known
+}
+
+// known is what the loop knew of a state when the call was made.
+type known struct {
+	spec           protocol.StateSpec
+	key, expiryKey []byte
+	row, expiryRow []byte
+	rowKnown       bool
+	expiryKnown    bool
+	value          state.Value
+	present        bool
+}
+
+// Inputs is the number of inputs in the call.
+func (c *Call) Inputs() int { return len(c.inputs) }
+
+// Take makes the next call of a mailbox, with at most maxInputs inputs of at most maxBytes together, but one in
+// any case. It returns nil when nothing waits.
+func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Call, error) {
+	m.queued = false
+	if m.flight != nil || m.Waiting() == 0 {
+		t.release(m)
+		return nil, nil
+	}
+	if m.batchLimit > 0 {
+		maxInputs = min(maxInputs, m.batchLimit)
+	}
+	if len(m.head) == 0 {
+		if err := t.load(m, maxInputs); err != nil {
+			return nil, err
+		}
+	}
+	n, bytes := 0, 0
+	for n < len(m.head) && n < maxInputs && (n == 0 || bytes+len(m.head[n].invocation) <= maxBytes) {
+		bytes += len(m.head[n].invocation)
+		n++
+	}
+	c := &Call{Mailbox: m, Target: m.Target, Started: now, inputs: make([][]byte, n)}
+	for i := range n {
+		c.inputs[i] = m.head[i].invocation
+	}
+	m.flight, m.taken = c, n
+	t.attach(c)
+	return c, nil
+}
+
+// Again prepares the same call anew after its answer registered states.
+func (t *Task) Again(c *Call) {
+	c.Rounds++
+	t.attach(c)
+}
+
+// attach notes what the overlay knows of the registered states. What it does not know is in the store and stays
+// as it is while the call is in flight: only the answers of this address change it.
+func (t *Task) attach(c *Call) {
+	specs := t.Registry.States(c.Target.Type)
+	c.states = make([]known, len(specs))
+	for i := range specs {
+		k := &c.states[i]
+		k.spec, k.key = specs[i], state.ValueKey(c.Target, specs[i].Name)
+		k.row, k.rowKnown = t.overlay.get(k.key)
+		if specs[i].Mode != protocol.ExpireNone {
+			k.expiryKey = state.ExpiryKey(c.Target, specs[i].Name)
+			k.expiryRow, k.expiryKnown = t.overlay.get(k.expiryKey)
+		}
+	}
+}
+
+// Complete reads the states that the loop did not know with get and drops what has expired. It touches nothing
+// but the call.
+func (c *Call) Complete(get func(key []byte) ([]byte, error), now time.Time) error {
+	for i := range c.states {
+		k := &c.states[i]
+		if err := k.complete(get, now); err != nil {
+			return fmt.Errorf("state %q of %s: %w", k.spec.Name, c.Target, err)
+		}
+	}
+	return nil
+}
+
+func (k *known) complete(get func(key []byte) ([]byte, error), now time.Time) (err error) {
+	if !k.rowKnown {
+		if k.row, err = get(k.key); err != nil {
+			return err
+		}
+	}
+	if k.present = k.row != nil; !k.present {
+		return nil
+	}
+	if k.value, err = state.ParseValue(k.row); err != nil {
+		return err
+	}
+	if k.value.Type != k.spec.Type {
+		return fmt.Errorf("stored with type %s, the function now declares %s: give the state a new name", k.value.Type, k.spec.Type)
+	}
+	if k.spec.Mode == protocol.ExpireNone {
+		return nil
+	}
+	if !k.expiryKnown {
+		if k.expiryRow, err = get(k.expiryKey); err != nil {
+			return err
+		}
+	}
+	if k.expiryRow == nil {
+		return nil // written before the function gave this state an expiration
+	}
+	e, err := state.ParseExpiry(k.expiryRow)
+	if err != nil {
+		return err
+	}
+	k.present = now.Before(e.At)
+	return nil
+}
+
+// Request appends the call's ToFunction message to dst.
+func (c *Call) Request(dst []byte) []byte {
+	states := make([]protocol.StateValue, len(c.states))
+	for i := range c.states {
+		k := &c.states[i]
+		states[i] = protocol.StateValue{Name: k.spec.Name, Type: k.spec.Type, Value: k.value.Bytes, Present: k.present}
+	}
+	return protocol.AppendToFunction(dst, c.Target, states, c.inputs)
+}
+
+// load brings stored rows of a mailbox back into memory.
+func (t *Task) load(m *Mailbox, limit int) error {
+	from := state.PendingKey(m.Target, m.storedSeq)
+	_, to := state.PrefixRange(state.PendingPrefix(m.Target))
+	n := 0
+	err := t.Store.Scan(from, to, min(limit, m.stored), func(key, value []byte) error {
+		in, err := decodePending(key, value)
+		if err != nil {
+			return err
+		}
+		m.head = append(m.head, in)
+		m.storedSeq = in.seq + 1
+		t.Held(in.cost())
+		n++
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("partition %d: read pending inputs of %s: %w", t.Partition, m.Target, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("partition %d: %d pending inputs of %s are not in the store: the state folder is damaged, remove it and start again", t.Partition, m.stored, m.Target)
+	}
+	m.stored -= n
+	t.rows.Stored -= n
+	if m.stored == 0 {
+		m.head, m.tail = append(m.head, m.tail...), nil
+	}
+	return nil
+}
+
+func decodePending(key, value []byte) (input, error) {
+	_, seq, err := state.ParsePendingKey(key)
+	if err != nil {
+		return input{}, err
+	}
+	p, err := state.ParsePending(value)
+	if err != nil {
+		return input{}, err
+	}
+	e, err := protocol.ParseEnvelope(p.Envelope)
+	if err != nil {
+		return input{}, err
+	}
+	return input{invocation: append([]byte(nil), e.Invocation...), seq: seq, arrived: p.Arrived.UnixMilli()}, nil
+}

@@ -1,0 +1,66 @@
+package task
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// sweptAtOnce bounds the expiry rows that one sweep looks at.
+const sweptAtOnce = 256
+
+// sweeper remembers where the search for expired state goes on. Expired state is never served, whether swept or
+// not; the sweep only gives its space back.
+type sweeper struct {
+	seen bool // the partition has, or may have, expiring state
+	from []byte
+}
+
+// Sweep deletes expired state of addresses that are in no call, looking at a bounded number of rows, and reports
+// whether it came to the end of the partition.
+func (t *Task) Sweep(now time.Time) (end bool, err error) {
+	from, to := state.KindRange(state.KindExpiry)
+	if t.expiry.from != nil {
+		from = t.expiry.from
+	}
+	n := 0
+	var last []byte
+	err = t.Store.Scan(from, to, sweptAtOnce, func(key, value []byte) error {
+		n++
+		last = append(last[:0], key...)
+		return t.sweep(key, value, now)
+	})
+	if err != nil {
+		return false, fmt.Errorf("partition %d: sweep expired state: %w", t.Partition, err)
+	}
+	if n < sweptAtOnce {
+		t.expiry.from = nil
+		return true, nil
+	}
+	t.expiry.from = append(last, 0)
+	return false, nil
+}
+
+func (t *Task) sweep(key, value []byte, now time.Time) error {
+	if newer, known := t.overlay.get(key); known {
+		value = newer
+	}
+	if value == nil {
+		return nil
+	}
+	e, err := state.ParseExpiry(value)
+	if err != nil || now.Before(e.At) {
+		return err
+	}
+	address, name, err := state.ParseExpiryKey(key)
+	if err != nil {
+		return err
+	}
+	if m := t.mailboxes[address]; m != nil && m.flight != nil {
+		return nil // its answer may renew it
+	}
+	t.put(append([]byte(nil), key...), nil)
+	t.put(state.ValueKey(address, name), nil)
+	return nil
+}

@@ -1,0 +1,112 @@
+package task
+
+import (
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+)
+
+// inputCost is what an input holds of the heap besides its payload: its place in a queue, the id's string and a
+// share of its mailbox. Limits count it, because a hundred thousand small inputs weigh more than their bytes.
+const inputCost = 160
+
+// input is one message that waits for its address or is in its call.
+type input struct {
+	invocation []byte
+	source     *Source // nil: born inside the worker, or its pending row has taken its source's place
+	number     uint64  // of its record in source
+	seq        uint64  // of its pending row, 0: none
+	arrived    int64   // milliseconds
+}
+
+func (in *input) cost() int64 { return int64(inputCost + len(in.invocation)) }
+
+// Mailbox is the queue of one address with the call that is in flight for it.
+//
+// The queue is head, then the rows that are only in the store, then tail. As long as nothing is only in the
+// store, all is in head. Inputs with a pending row are a prefix of the queue.
+type Mailbox struct {
+	Target protocol.Address
+	Task   *Task
+
+	head, tail []input
+	stored     int    // rows between head and tail that are only in the store
+	storedSeq  uint64 // seq below which those rows have been loaded
+	rows       int    // inputs with a pending row
+	flight     *Call
+	taken      int // the first inputs of head are in the call
+	attempts   int // failures in a row
+	retryAt    int64
+	batchLimit int // of the next call, after the function refused a body for its size; 0: none
+	queued     bool
+	spill      bool // become rows at the next cut and leave memory after it
+}
+
+// Attempts is the number of calls in a row that failed.
+func (m *Mailbox) Attempts() int { return m.attempts }
+
+// Waiting is the number of inputs that are not in a call.
+func (m *Mailbox) Waiting() int { return len(m.head) + len(m.tail) + m.stored - m.taken }
+
+func (m *Mailbox) push(in input) {
+	if m.stored > 0 {
+		m.tail = append(m.tail, in)
+		return
+	}
+	m.head = append(m.head, in)
+}
+
+// memory is the number of inputs in memory, in queue order.
+func (m *Mailbox) memory() int { return len(m.head) + len(m.tail) }
+
+// at gives the i-th input in memory.
+func (m *Mailbox) at(i int) *input {
+	if i < len(m.head) {
+		return &m.head[i]
+	}
+	return &m.tail[i-len(m.head)]
+}
+
+// find gives the place in memory of a record's input.
+func (m *Mailbox) find(s *Source, number uint64) int {
+	for i := range m.memory() {
+		if in := m.at(i); in.source == s && in.number == number {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop removes the first n inputs of head, which are done.
+func (m *Mailbox) drop(n int) {
+	clear(m.head[:n])
+	m.head = m.head[n:]
+	if len(m.head) == 0 && m.stored == 0 {
+		m.head, m.tail = m.tail, nil
+	}
+}
+
+// evict takes the stored rows behind the first keep inputs out of memory. Call it only when every row is
+// committed. It returns the heap that it freed.
+func (m *Mailbox) evict(keep int) (freed int64) {
+	keep = max(keep, m.taken)
+	if m.stored == 0 {
+		if m.rows <= keep || len(m.head) <= keep {
+			return 0
+		}
+		m.storedSeq = m.head[keep].seq
+		for i := keep; i < m.rows; i++ {
+			freed += m.head[i].cost()
+		}
+		m.stored = m.rows - keep
+		m.tail = append([]input(nil), m.head[m.rows:]...)
+		m.head = append([]input(nil), m.head[:keep]...)
+		return freed
+	}
+	n := 0
+	for n < len(m.tail) && m.tail[n].seq != 0 {
+		freed += m.tail[n].cost()
+		n++
+	}
+	m.stored += n
+	m.tail = append([]input(nil), m.tail[n:]...)
+	return freed
+}

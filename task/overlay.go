@@ -1,0 +1,66 @@
+package task
+
+import (
+	"unsafe"
+
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// layer is an ordered set of rows that are not in the store yet, the last write of a key only.
+type layer struct {
+	rows  []state.Row
+	index map[string]int
+	bytes int
+}
+
+func (l *layer) put(key, value []byte) {
+	if l.index == nil {
+		l.index = map[string]int{}
+	}
+	l.bytes += len(key) + len(value)
+	if i, is := l.index[string(key)]; is {
+		l.rows[i].Value = value
+		return
+	}
+	// The key's bytes are never written again, so the index may share them.
+	l.index[unsafe.String(unsafe.SliceData(key), len(key))] = len(l.rows)
+	l.rows = append(l.rows, state.Row{Key: key, Value: value})
+}
+
+func (l *layer) get(key []byte) (value []byte, known bool) {
+	i, known := l.index[string(key)]
+	if !known {
+		return nil, false
+	}
+	return l.rows[i].Value, true
+}
+
+func (l *layer) reset() {
+	l.rows, l.bytes = nil, 0
+	clear(l.index)
+}
+
+// overlay is what the task has decided on top of the store: the rows of the running transaction and, above
+// them, those collected since its cut.
+type overlay struct {
+	collecting, committing layer
+}
+
+func (o *overlay) put(key, value []byte) { o.collecting.put(key, value) }
+
+// get gives the row of a key; known is false when only the store can tell. A nil value is a tombstone.
+func (o *overlay) get(key []byte) (value []byte, known bool) {
+	if value, known = o.collecting.get(key); known {
+		return value, known
+	}
+	return o.committing.get(key)
+}
+
+// cut hands out the collected rows; they stay readable until committed.
+func (o *overlay) cut() []state.Row {
+	o.collecting, o.committing = o.committing, o.collecting
+	return o.committing.rows
+}
+
+// committed forgets the rows of the transaction, which are in the store now.
+func (o *overlay) committed() { o.committing.reset() }

@@ -1,0 +1,79 @@
+package task
+
+import (
+	"fmt"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// restoredInMemory is how many pending inputs of an address are read at a restore; the rest follow when their
+// turn comes.
+const restoredInMemory = 16
+
+// Restore takes in what the store has of the partition at the changelog position: pending inputs in their order
+// and the delayed messages that fire first. Sources are added after it, so that what is read again comes behind.
+func (t *Task) Restore(position int64) error {
+	t.seq = uint64(position)
+	from, to := state.KindRange(state.KindPending)
+	var m *Mailbox
+	err := t.Store.Scan(from, to, 0, func(key, value []byte) error {
+		target, seq, err := state.ParsePendingKey(key)
+		if err != nil {
+			return err
+		}
+		if m == nil || m.Target != target {
+			m = t.mailbox(target)
+		}
+		m.rows++
+		t.rows.Pending++
+		t.rows.Bytes += int64(len(value))
+		if m.stored > 0 || len(m.head) >= restoredInMemory {
+			if m.stored == 0 {
+				m.storedSeq = seq
+			}
+			m.stored++
+			t.rows.Stored++
+			return nil
+		}
+		in, err := decodePending(key, value)
+		if err != nil {
+			return err
+		}
+		m.head = append(m.head, in)
+		t.Held(in.cost())
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("partition %d: restore pending inputs: %w", t.Partition, err)
+	}
+	if err := t.loadTimers(); err != nil {
+		return err
+	}
+	for _, m := range t.mailboxes {
+		t.ready(m)
+	}
+	return nil
+}
+
+// Progress reads the progress row of a source; known is false when there is none.
+func Progress(store Store, topic string, partition int32) (p state.Progress, known bool, err error) {
+	row, err := store.Get(state.ProgressKey(topic, partition))
+	if err != nil || row == nil {
+		return p, false, err
+	}
+	p, err = state.ParseProgress(row)
+	return p, err == nil, err
+}
+
+// Abandon gives back the heap that the task's inputs hold; the task must not be used after it.
+func (t *Task) Abandon() {
+	held := int64(0)
+	for _, m := range t.mailboxes {
+		for i := range m.memory() {
+			held += m.at(i).cost()
+		}
+	}
+	t.Held(-held)
+	t.mailboxes = map[protocol.Address]*Mailbox{}
+}

@@ -1,0 +1,169 @@
+package task
+
+import (
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// Cut is what a task adds to a transaction: the rows of its changelog partition.
+type Cut struct {
+	Rows []state.Row
+}
+
+// nextSeq numbers pending and timer rows. It starts at the changelog position from which the task was restored,
+// and each number is followed by at least one changelog row, so a number is never above the offset of its row:
+// numbers given after the next restore are above all that are in use, and no counter need be stored.
+func (t *Task) nextSeq() uint64 {
+	t.seq++
+	return t.seq - 1
+}
+
+// Cut decides which inputs become pending rows, moves the positions of the sources, and hands out all rows that
+// were collected, with one progress row for each source that changed. Transaction is the id that proves the
+// commit. After Cut the next effects collect for the next transaction, on top of these rows.
+func (t *Task) Cut(transaction string, now time.Time) Cut {
+	t.decideRows()
+	if len(t.collecting.rows) == 0 && len(t.sources) > 0 {
+		// Whoever takes the partition over finds an open transaction by its rows, so there is always one.
+		t.sources[0].moved = true
+	}
+	for _, s := range t.sources {
+		s.advance()
+		if s.moved {
+			s.moved, s.written = false, s.position
+			t.put(state.ProgressKey(s.Topic, s.Partition), state.AppendProgress(nil, s.progress(transaction, now)))
+		}
+	}
+	t.touched = false
+	return Cut{Rows: t.overlay.cut()}
+}
+
+// Committed says that the rows of the last cut are in the store. Inputs that were copied for their mailbox's
+// sake, or to relieve memory, leave it now.
+func (t *Task) Committed() {
+	t.overlay.committed()
+	for _, m := range t.evicts {
+		before := m.stored
+		keep := 0
+		if m.flight == nil && m.attempts == 0 {
+			keep = keepInMemory
+		}
+		t.Held(-m.evict(keep))
+		t.rows.Stored += m.stored - before
+		t.release(m)
+	}
+	t.evicts = t.evicts[:0]
+}
+
+// keepInMemory is how many inputs of an address that is ready stay in memory when its rows leave it: enough for
+// its next call.
+const keepInMemory = 64
+
+// decideRows makes pending rows of the inputs that were born inside and are not done, of the mailboxes to be
+// spilled, and of what these bring along: the inputs before them in their queue (H3), and the other inputs of a
+// record that is done in part. The last two feed each other, so it goes on to a fixpoint.
+func (t *Task) decideRows() {
+	for _, m := range t.born {
+		for i := m.memory() - 1; i >= 0; i-- {
+			if in := m.at(i); in.source == nil && in.seq == 0 {
+				t.rowsUpTo(m, i+1)
+				break
+			}
+		}
+		if m.memory() > inputsInMemory {
+			t.evicts = append(t.evicts, m)
+		}
+	}
+	t.born = t.born[:0]
+	for _, m := range t.spills {
+		m.spill = false
+		t.rowsUpTo(m, m.memory())
+		t.evicts = append(t.evicts, m)
+	}
+	t.spills = t.spills[:0]
+	for len(t.partial) > 0 {
+		p := t.partial[len(t.partial)-1]
+		t.partial = t.partial[:len(t.partial)-1]
+		for _, m := range p.source.shared[p.number] {
+			if i := m.find(p.source, p.number); i >= 0 {
+				t.rowsUpTo(m, i+1)
+			}
+		}
+	}
+}
+
+// inputsInMemory is how many inputs of one address stay in memory; what is copied beyond it is read from the
+// store when its turn comes.
+const inputsInMemory = 1024
+
+// rowsUpTo makes the first n inputs in memory of a mailbox rows, as far as they are not.
+func (t *Task) rowsUpTo(m *Mailbox, n int) {
+	for i := range n {
+		in := m.at(i)
+		if in.seq != 0 {
+			continue
+		}
+		in.seq = t.nextSeq()
+		m.rows++
+		t.rows.Pending++
+		t.rows.Bytes += int64(len(in.invocation))
+		envelope := protocol.AppendEnvelope(nil, protocol.Envelope{Target: m.Target, Invocation: in.invocation})
+		t.put(state.PendingKey(m.Target, in.seq),
+			state.AppendPending(nil, state.Pending{Arrived: time.UnixMilli(in.arrived), Envelope: envelope}))
+		if in.source == nil {
+			continue
+		}
+		s, number := in.source, in.number
+		in.source = nil
+		if s.finish(number) {
+			t.partial = append(t.partial, partial{s, number})
+		}
+	}
+}
+
+// Relieve makes rows of what holds up a source's window or the read budget: the oldest waiting inputs first, of
+// addresses that are in no call before the others. It stops when it has found bytes of them and returns what it
+// found; they leave memory once the next cut is committed.
+func (t *Task) Relieve(bytes int64) (found int64) {
+	for _, busy := range []bool{false, true} {
+		for _, m := range t.mailboxes {
+			if found >= bytes {
+				return found
+			}
+			if m.spill || (m.flight != nil) != busy {
+				continue
+			}
+			cost := int64(0)
+			for i := m.taken; i < m.memory(); i++ {
+				cost += m.at(i).cost()
+			}
+			if cost > 0 {
+				t.spill(m)
+				found += cost
+			}
+		}
+	}
+	return found
+}
+
+// Unblock makes rows of the inputs that keep a source's position from moving: those of its oldest records, up to
+// count of them, and every input that arrived before the given time.
+func (t *Task) Unblock(s *Source, count int, arrivedBeforeMillis int64) (found int) {
+	oldest, is := s.oldest()
+	if !is {
+		return 0
+	}
+	for _, m := range t.mailboxes {
+		for i := range m.memory() {
+			in := m.at(i)
+			if in.source == s && (in.number < oldest+uint64(count) || in.arrived < arrivedBeforeMillis) {
+				t.spill(m)
+				found++
+				break
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,92 @@
+package main
+
+import "fmt"
+
+// goal is one thing that the worker is to reach, read from the results.
+type goal struct {
+	Name string  `json:"name"`
+	Want float64 `json:"want"`
+	// AtLeast: the figure must not be below Want; otherwise it must not be above.
+	AtLeast bool    `json:"atLeast"`
+	Got     float64 `json:"got"`
+	Met     bool    `json:"met"`
+	unit    string
+}
+
+// table finds results by scenario and system.
+type table []result
+
+func (t table) find(scenario, system string) *result {
+	for i := range t {
+		if r := &t[i]; r.Scenario == scenario && r.System == system && r.ok() {
+			return r
+		}
+	}
+	return nil
+}
+
+// ratio divides a figure of the system by that of the bare loop; 0 when one of them is missing.
+func (t table) ratio(scenario, system string, figure func(*result) float64) float64 {
+	floor, r := t.find(scenario, plain), t.find(scenario, system)
+	if floor == nil || r == nil || figure(floor) == 0 {
+		return 0
+	}
+	return figure(r) / figure(floor)
+}
+
+func perSecond(r *result) float64 { return r.PerSecond }
+func cpuMicros(r *result) float64 { return r.CPUMicros }
+
+// goals holds the worker's results against the project's goals; those whose scenario was not run are left out.
+func (t table) goals() []goal {
+	var out []goal
+	add := func(name, unit string, want, got float64, atLeast bool) {
+		if got > 0 {
+			met := got <= want
+			if atLeast {
+				met = got >= want
+			}
+			out = append(out, goal{Name: name, Want: want, AtLeast: atLeast, Got: got, Met: met, unit: unit})
+		}
+	}
+	for _, g := range []struct {
+		scenario  string
+		rate, cpu float64
+	}{{"drain", 3, 0.5}, {"distinct", 0.75, 1.5}, {"hops", 2.5, 0}} {
+		add(g.scenario+": records/s", "× bare", g.rate, t.ratio(g.scenario, "worker", perSecond), true)
+		if g.cpu > 0 {
+			add(g.scenario+": processor time", "× bare", g.cpu, t.ratio(g.scenario, "worker", cpuMicros), false)
+		}
+	}
+	for _, g := range []struct {
+		scenario string
+		p50, p99 float64
+	}{{"latency-2000", 12, 40}, {"latency-200", 5, 12}} {
+		if r := t.find(g.scenario, "worker"); r != nil && r.Latency != nil {
+			add(g.scenario+": p50", "ms", g.p50, r.Latency.P50, false)
+			add(g.scenario+": p99", "ms", g.p99, r.Latency.P99, false)
+		}
+	}
+	if r := t.find("start", "worker"); r != nil {
+		add("start to first committed record", "s", 1.5, r.FirstOutput, false)
+	}
+	var peak float64
+	for _, r := range t {
+		if r.System == "worker" {
+			peak = max(peak, r.PeakRSSMiB)
+		}
+	}
+	add("resident memory, highest of all", "MiB", 350, peak, false)
+	return out
+}
+
+func (g goal) String() string {
+	sign, verdict := "≤", "missed"
+	if g.AtLeast {
+		sign = "≥"
+	}
+	if g.Met {
+		verdict = "met"
+	}
+	return fmt.Sprintf("%s\t%s %.4g %s\t%.3g\t%s", g.Name, sign, g.Want, g.unit, g.Got, verdict)
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSpreadTakesQuantilesOfUnsortedLatencies(t *testing.T) {
+	var all []time.Duration
+	for i := range 1000 {
+		all = append(all, time.Duration((i*7)%1000+1)*time.Millisecond)
+	}
+	s := newSpread(all)
+	if s.P50 != 501 || s.P90 != 901 || s.P99 != 991 || s.Max != 1000 || s.Count != 1000 {
+		t.Fatalf("%+v", s)
+	}
+	if newSpread(nil) != nil {
+		t.Fatal("a spread of nothing")
+	}
+}
+
+func TestMedianKeepsTheProblemsOfAllRuns(t *testing.T) {
+	m := median([]result{{PerSecond: 30}, {PerSecond: 10, Problems: []string{"lost"}}, {PerSecond: 20}})
+	if m.PerSecond != 20 || len(m.Problems) != 1 {
+		t.Fatalf("%+v", m)
+	}
+}
+
+func TestStatIsReadBehindANameWithBlanksAndParentheses(t *testing.T) {
+	group, cpu, err := parseStat("71 (a) (b c) S 1 70 70 0 -1 4194560 1 2 3 4 150 50 7 3 20 0 9 0")
+	if err != nil || group != 70 || cpu != 2100*time.Millisecond {
+		t.Fatalf("group %d, cpu %v, %v", group, cpu, err)
+	}
+	if _, _, err := parseStat("71 (a) S 1"); err == nil {
+		t.Fatal("a short text was accepted")
+	}
+	if got := parsePeak("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"); got != 2<<20 {
+		t.Fatalf("peak %d", got)
+	}
+}
+
+// sample is a table with the bare loop, and a worker whose results are all right but one.
+func sample() table {
+	return table{
+		{Scenario: "drain", System: plain, Title: "bare loop", PerSecond: 100, CPUMicros: 40},
+		{Scenario: "drain", System: "worker", Title: "statefun-kafka", PerSecond: 250, CPUMicros: 10, PeakRSSMiB: 340},
+		{Scenario: "distinct", System: plain, Title: "bare loop", PerSecond: 100, CPUMicros: 40},
+		{Scenario: "distinct", System: "worker", Title: "statefun-kafka", PerSecond: 900, CPUMicros: 10, Problems: []string{"lost"}},
+		{Scenario: "latency-200", System: "worker", Title: "statefun-kafka <&>", Latency: newSpread([]time.Duration{4e6, 5e6, 6e6})},
+	}
+}
+
+func TestGoalsAreHeldAgainstRightResultsOnly(t *testing.T) {
+	var got []string
+	for _, g := range sample().goals() {
+		got = append(got, strings.ReplaceAll(g.String(), "\t", " "))
+	}
+	want := []string{
+		"drain: records/s ≥ 3 × bare 2.5 missed",
+		"drain: processor time ≤ 0.5 × bare 0.25 met",
+		"latency-200: p50 ≤ 5 ms 5 met",
+		"latency-200: p99 ≤ 12 ms 6 met",
+		"resident memory, highest of all ≤ 350 MiB 340 met",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("goals\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestWrongOutputsMakeTheRunBad(t *testing.T) {
+	r := report{Results: sample()}
+	r.Goals = r.Results.goals()
+	if r.good(false) {
+		t.Fatal("good with lost outputs")
+	}
+	r.Results = r.Results[:2]
+	if !r.good(false) || r.good(true) {
+		t.Fatal("a missed goal counts with strict only")
+	}
+}
+
+func TestTableNamesRatioAndVerdict(t *testing.T) {
+	r := report{Results: sample(), Machine: "m"}
+	var out bytes.Buffer
+	if err := r.writeText(&out, scenarios(options{})); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2.50", "exact", "WRONG: lost"} {
+		if !strings.Contains(out.String(), want) {
+			t.Fatalf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestPlotsAreWellFormed(t *testing.T) {
+	dir := t.TempDir()
+	r := report{Results: sample(), Machine: "m", Kafka: "4"}
+	if err := r.writePlots(dir, scenarios(options{})); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"throughput.svg", "cpu.svg", "latency-200.svg"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := xml.NewDecoder(bytes.NewReader(b)); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestUnknownNamesAreRefused(t *testing.T) {
+	name := func(s system) string { return s.Name }
+	if got, err := choose(systems(), name, "systems", "worker, floor", ""); err != nil || len(got) != 2 || got[0].Name != plain {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if _, err := choose(systems(), name, "systems", "flor"); err == nil || !strings.Contains(err.Error(), `"flor"`) {
+		t.Fatalf("%v", err)
+	}
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// startInputs wait in the topic of the start scenario: few, so that the time is the start and not the work.
+	startInputs = 100
+	// startRuns: a start is short and varies, so the middle one of three counts.
+	startRuns = 3
+	// warmUp is dropped from every latency.
+	warmUp = 2 * time.Second
+	// startPatience bounds the wait for a first output; Flink takes ten seconds.
+	startPatience = 90 * time.Second
+)
+
+// scenario is one question put to every system.
+type scenario struct {
+	Name    string
+	Title   string
+	measure func(context.Context, *lab, system) (result, error)
+}
+
+// scenarios are all questions, in the order of the tables.
+func scenarios(o options) []scenario {
+	return []scenario{
+		{"start", "start to first committed record", measureStart},
+		{"drain", fmt.Sprintf("drain of %d records over %d ids", o.Records, o.IDs), drain("drain", "bench/counter", o.Records, o.IDs)},
+		{"distinct", fmt.Sprintf("drain of %d records, each with an id of its own", o.Records), drain("distinct", "bench/counter", o.Records, o.Records)},
+		{"hops", fmt.Sprintf("three hops between functions, %d records over %d ids", o.HopRecords, o.IDs), drain("hops", "bench/hop0", o.HopRecords, o.IDs)},
+		{"latency-2000", "record in to committed record out at 2,000/s", latency("latency-2000", 2000, o)},
+		{"latency-200", "record in to committed record out at 200/s", latency("latency-200", 200, o)},
+	}
+}
+
+// startUp is what a system costs before its first output.
+type startUp struct {
+	first time.Duration
+	used  usage
+}
+
+func measureStart(ctx context.Context, l *lab, s system) (result, error) {
+	up, problems, err := l.startUp(ctx, s)
+	if err != nil {
+		return result{}, err
+	}
+	return result{
+		Inputs: startInputs, FirstOutput: up.first.Seconds(), Problems: problems,
+		PeakRSSMiB: mebibytes(up.used.PeakRSS),
+	}, nil
+}
+
+// startUp measures the start of s, or returns what an earlier call measured.
+func (l *lab) startUp(ctx context.Context, s system) (startUp, []string, error) {
+	if up, ok := l.startUps[s.Name]; ok {
+		return up.startUp, up.problems, nil
+	}
+	w := newWorkload(startInputs, startInputs)
+	in, err := l.backlog(ctx, "start", w)
+	if err != nil {
+		return startUp{}, nil, err
+	}
+	var problems []string
+	var all []startUp
+	for range startRuns {
+		up, wrong, err := l.oneStart(ctx, s, in, w)
+		if err != nil {
+			return startUp{}, nil, err
+		}
+		all = append(all, up)
+		problems = append(problems, wrong...)
+	}
+	slices.SortFunc(all, func(a, b startUp) int { return cmp.Compare(a.first, b.first) })
+	up := all[len(all)/2]
+	l.startUps[s.Name] = measuredStart{up, problems}
+	return up, problems, nil
+}
+
+func (l *lab) oneStart(ctx context.Context, s system, in string, w *workload) (up startUp, problems []string, err error) {
+	r, err := l.newRun(ctx, s, "start", in, "bench/counter", 0, w)
+	if err != nil {
+		return up, nil, err
+	}
+	defer func() { err = errors.Join(err, r.end()) }()
+	if err := r.start(); err != nil {
+		return up, nil, err
+	}
+	if err := r.await(ctx, len(w.ids), startPatience); err != nil {
+		return up, nil, err
+	}
+	if up.used, err = r.process.usage(); err != nil {
+		return up, nil, err
+	}
+	r.reader.finish()
+	up.first = r.reader.first().Sub(r.started)
+	return up, r.reader.problems(), nil
+}
+
+// drain measures how fast a system works off inputs that wait.
+func drain(name, target string, inputs, ids int) func(context.Context, *lab, system) (result, error) {
+	return func(ctx context.Context, l *lab, s system) (res result, err error) {
+		up, _, err := l.startUp(ctx, s)
+		if err != nil {
+			return res, err
+		}
+		inputs := inputs
+		if s.most > 0 {
+			inputs = min(inputs, s.most)
+		}
+		w := newWorkload(inputs, ids)
+		in, err := l.backlog(ctx, fmt.Sprintf("%s-%d", name, inputs), w)
+		if err != nil {
+			return res, err
+		}
+		r, err := l.newRun(ctx, s, name, in, target, 0, w)
+		if err != nil {
+			return res, err
+		}
+		defer func() { err = errors.Join(err, r.end()) }()
+		before := l.brokerCPU()
+		if err := r.start(); err != nil {
+			return res, err
+		}
+		if err := r.await(ctx, inputs, s.patience); err != nil {
+			return res, err
+		}
+		res = result{Inputs: inputs}
+		if err := r.takeCosts(&res, inputs, up.used.CPU, before); err != nil {
+			return res, err
+		}
+		r.reader.finish()
+		res.Problems = r.reader.problems()
+		first, span := r.reader.first().Sub(r.started), r.reader.last().Sub(r.started)
+		res.FirstOutput = first.Seconds()
+		res.FromStart = float64(inputs) / span.Seconds()
+		// A start may be quicker than the median of its scenario: up at the first output at the latest.
+		res.PerSecond = float64(inputs) / (span - min(up.first, first)).Seconds()
+		res.FirstToLast = r.reader.rate()
+		return res, nil
+	}
+}
+
+// latency measures how long one record takes when records come at a steady pace.
+func latency(name string, perSecond int, o options) func(context.Context, *lab, system) (result, error) {
+	return func(ctx context.Context, l *lab, s system) (res result, err error) {
+		inputs := 1 + int(float64(perSecond)*(warmUp+o.LatencyFor).Seconds())
+		w := newWorkload(inputs, o.IDs)
+		in := fmt.Sprintf("bench-in-%s-%s-%d", name, s.Name, l.runs)
+		if err := l.createTopic(ctx, in); err != nil {
+			return res, err
+		}
+		r, err := l.newRun(ctx, s, name, in, "bench/counter", perSecond, w)
+		if err != nil {
+			return res, err
+		}
+		defer func() { err = errors.Join(err, r.end()) }()
+		if err := r.start(); err != nil {
+			return res, err
+		}
+		// The first input shows that the system runs; only then the pace begins.
+		if err := w.producePaced(ctx, l.client, in, 0, 1, perSecond); err != nil {
+			return res, err
+		}
+		if err := r.await(ctx, 1, startPatience); err != nil {
+			return res, err
+		}
+		up, err := r.process.usage()
+		if err != nil {
+			return res, err
+		}
+		before := l.brokerCPU()
+		if err := w.producePaced(ctx, l.client, in, 1, inputs, perSecond); err != nil {
+			return res, err
+		}
+		if err := r.await(ctx, inputs, startPatience); err != nil {
+			return res, err
+		}
+		res = result{Inputs: inputs}
+		if err := r.takeCosts(&res, inputs, up.CPU, before); err != nil {
+			return res, err
+		}
+		r.reader.finish()
+		res.Problems = r.reader.problems()
+		res.Latency = newSpread(r.reader.latency[1+int(float64(perSecond)*warmUp.Seconds()):])
+		return res, nil
+	}
+}
+
+// takeCosts reads what the processes have used for n inputs.
+func (r *run) takeCosts(res *result, n int, startUp, brokerBefore time.Duration) error {
+	used, err := r.process.usage()
+	if err != nil {
+		return err
+	}
+	micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(n) }
+	res.CPUMicros = micros(max(0, used.CPU-startUp))
+	res.PeakRSSMiB = mebibytes(used.PeakRSS)
+	if brokerBefore > 0 {
+		res.BrokerMicros = micros(r.lab.brokerCPU() - brokerBefore)
+	}
+	if r.function == nil {
+		return nil
+	}
+	if used, err = r.function.usage(); err != nil {
+		return err
+	}
+	res.FunctionMicros = micros(used.CPU)
+	calls, invocations, err := r.meter()
+	if err != nil {
+		return err
+	}
+	res.PerCall = float64(invocations) / float64(max(1, calls))
+	return nil
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

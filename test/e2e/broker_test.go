@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
+)
+
+// The brokers that the suite runs on.
+const (
+	embedded = "embedded"
+	kafka41  = realkafka.Version4
+	kafka39  = realkafka.Version3
+)
+
+// cluster is one running broker with clients of the tests.
+type cluster struct {
+	kind   string
+	real   *realkafka.Broker // nil for the embedded one
+	own    *process
+	listen string
+	client *kgo.Client // partitions by key, like any producer
+	manual *kgo.Client // partitions as the record says
+	admin  *kadm.Client
+}
+
+// onEachBroker runs a test on every broker.
+func onEachBroker(t *testing.T, test func(t *testing.T, c *cluster)) {
+	t.Helper()
+	for _, kind := range []string{embedded, kafka41, kafka39} {
+		t.Run(kind, func(t *testing.T) { test(t, needBroker(t, kind)) })
+	}
+}
+
+// needBroker is the shared broker of a kind, started by the first test that needs it.
+func needBroker(t *testing.T, kind string) *cluster {
+	t.Helper()
+	program := needProgram(t)
+	if !strings.Contains(","+*brokersFlag+",", ","+kind+",") {
+		t.Skipf("broker %s is not among -brokers", kind)
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if c := shared.brokers[kind]; c != nil {
+		return c
+	}
+	c, err := startBroker(kind, program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.brokers[kind] = c
+	return c
+}
+
+// startBroker starts a broker that nobody else uses.
+func startBroker(kind, program string) (*cluster, error) {
+	c := &cluster{kind: kind}
+	var err error
+	if kind == embedded {
+		err = c.startEmbedded(program)
+	} else {
+		// Restart needs the folder after Stop, so it is not left to Stop.
+		folder := filepath.Join(shared.folder, fmt.Sprintf("kafka-%s-%d", kind, processes.Add(1)))
+		c.real, err = realkafka.Start(context.Background(), realkafka.Options{Version: kind, Dir: folder})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// startEmbedded runs the program's own broker as a process.
+func (c *cluster) startEmbedded(program string) (err error) {
+	c.own, err = launch("broker", program, "broker", "--addr", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	deadline := time.After(15 * time.Second)
+	for next := 0; ; {
+		lines, n, more := c.own.journal.from(next)
+		for _, line := range lines {
+			if c.listen = attribute(line, "broker"); c.listen != "" {
+				return nil
+			}
+		}
+		next = n
+		select {
+		case <-more:
+		case <-c.own.done:
+			return fmt.Errorf("the embedded broker ended (%w):\n%s", c.own.err, c.own.tail())
+		case <-deadline:
+			return fmt.Errorf("the embedded broker does not say where it listens:\n%s", c.own.tail())
+		}
+	}
+}
+
+// largestRecord is more than any test sends.
+const largestRecord = 5_000_000
+
+// connect opens the clients of the tests.
+func (c *cluster) connect() (err error) {
+	options := []kgo.Opt{
+		kgo.SeedBrokers(c.addr()), kgo.ProducerLinger(0), kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.ProducerBatchMaxBytes(largestRecord),
+	}
+	if c.client, err = kgo.NewClient(options...); err != nil {
+		return fmt.Errorf("open a client of %s: %w", c.addr(), err)
+	}
+	if c.manual, err = kgo.NewClient(append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()))...); err != nil {
+		return fmt.Errorf("open a client of %s: %w", c.addr(), err)
+	}
+	c.admin = kadm.NewClient(c.client)
+	return nil
+}
+
+func (c *cluster) addr() string {
+	if c.real != nil {
+		return c.real.Addr()
+	}
+	return c.listen
+}
+
+func (c *cluster) close() {
+	c.client.Close()
+	c.manual.Close()
+	if c.real != nil {
+		_ = c.real.Stop()
+		return
+	}
+	c.own.kill()
+}
+
+// createTopic makes a topic; settings are pairs of name and value.
+func (c *cluster) createTopic(t *testing.T, name string, partitions int32, settings ...string) {
+	t.Helper()
+	configs := map[string]*string{}
+	for i := 0; i+1 < len(settings); i += 2 {
+		configs[settings[i]] = &settings[i+1]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	resp, err := c.admin.CreateTopic(ctx, partitions, 1, configs, name)
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// alterTopic changes one setting of a topic.
+func (c *cluster) alterTopic(t *testing.T, name, setting, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	responses, err := c.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: setting, Value: &value}}, name)
+	if err == nil {
+		_, err = responses.On(name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	}
+	if err != nil {
+		t.Fatalf("set %s of topic %s: %v", setting, name, err)
+	}
+}
+
+// send produces records and waits until the broker has them.
+func (c *cluster) send(t *testing.T, records ...*kgo.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := c.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		t.Fatalf("produce %d records: %v", len(records), err)
+	}
+}

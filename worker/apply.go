@@ -1,0 +1,143 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/ingress"
+	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/module"
+)
+
+const (
+	// firstPause and longestPause bound how long a parked address waits before it is tried again.
+	firstPause   = 200 * time.Millisecond
+	longestPause = time.Minute
+
+	// roundsWithoutNews is how often a function may ask for states that it was sent already.
+	roundsWithoutNews = 3
+	// rounds is how often one batch may be answered by a request for states.
+	rounds = 100
+)
+
+// answered takes a call back. A call of a task that is no longer the one running, or that was abandoned, is dropped
+// with all its effects: another call of its inputs has been or will be made.
+func (w *Worker) answered(a *answer) {
+	c := a.call
+	w.flight.remove(c)
+	c.endpoint.flight--
+	w.metrics.answered(a)
+	p := w.partitions[c.task.Partition]
+	if p == nil || p.task != c.task || p.stage != running || !c.task.Current(c.Call) || w.stopping {
+		return
+	}
+	switch {
+	case a.err != nil && isTooLarge(a.err) && c.task.TooLarge(c.Call):
+		w.log.Debug("request body too large for the function, batch halved", "address", c.Target.String(), "inputs", c.Inputs())
+	case a.err != nil:
+		w.failed(a, a.err)
+	case a.asked:
+		w.again(a)
+	default:
+		c.endpoint.limit.observe(a.ended.Sub(c.Started), c.endpoint.flight, a.ended)
+		w.apply(p, a)
+	}
+}
+
+// apply takes the effects of an answer as one step.
+func (w *Worker) apply(p *partition, a *answer) {
+	c := a.call
+	if err := c.task.Check(c.Call, &a.effects); err != nil {
+		w.failed(a, fmt.Errorf("%w: %w", errRefused, err))
+		return
+	}
+	if err := c.task.Apply(c.Call, &a.effects, w.now); err != nil {
+		w.fail(err)
+		return
+	}
+	for _, e := range a.effects.Messages {
+		w.send(p, e)
+	}
+	for _, r := range a.records {
+		w.collect(r)
+	}
+}
+
+// again registers the states that a function misses and sends the same inputs once more.
+func (w *Worker) again(a *answer) {
+	c := a.call
+	news, err := w.registry.Register(c.Target.Type, a.missing)
+	if err == nil && c.Rounds >= rounds || news == 0 && c.Rounds >= roundsWithoutNews {
+		err = errors.New("the function keeps asking for states that it was sent")
+	}
+	if err != nil {
+		w.failed(a, fmt.Errorf("%w: %w", errRefused, err))
+		return
+	}
+	c.task.Again(c.Call)
+	next := &call{Call: c.Call, partition: c.partition, task: c.task, endpoint: c.endpoint, ctx: w.epoch.ctx}
+	next.Started = w.now
+	c.endpoint.flight++
+	w.flight.add(next)
+	w.spawn(func() { w.carry(next) })
+}
+
+// failed parks the address, or ends its inputs when the endpoint's policy says so.
+func (w *Worker) failed(a *answer, err error) {
+	c := a.call
+	if c.ctx.Err() != nil {
+		return // abandoned with its epoch
+	}
+	attempts := c.Mailbox.Attempts() + 1
+	policy := c.endpoint.spec.OnFailure
+	if policy != module.FailureRetry && (c.endpoint.spec.MaxAttempts == 0 || attempts >= c.endpoint.spec.MaxAttempts) {
+		w.giveUp(c, policy, err)
+		return
+	}
+	wait := min(firstPause<<min(attempts-1, 20), longestPause)
+	wait += time.Duration(rand.Int64N(int64(wait) / 4))
+	w.log.Warn("call failed, address is parked", "address", c.Target.String(), "inputs", c.Inputs(), "attempts", attempts,
+		"retry_in", wait.Round(time.Millisecond).String(), "error", err)
+	c.task.Failed(c.Call, w.now.Add(wait))
+}
+
+// headerAddress names the address in the dead-letter record of a function's input.
+const headerAddress = ingress.HeaderPrefix + "address"
+
+// giveUp ends the inputs of a call by policy.
+func (w *Worker) giveUp(c *call, policy string, err error) {
+	w.log.Error("call failed for good", "address", c.Target.String(), "inputs", c.Inputs(), "policy", policy, "error", err)
+	for _, e := range c.task.Drop(c.Call) {
+		if policy == module.FailureSkip {
+			continue
+		}
+		r := &kgo.Record{Topic: w.names.deadLetter, Key: []byte(e.Target.ID), Value: e.Invocation, Headers: []kgo.RecordHeader{
+			{Key: ingress.HeaderReason, Value: []byte(reason(err))},
+			{Key: ingress.HeaderDetail, Value: []byte(err.Error())},
+			{Key: headerAddress, Value: []byte(e.Target.String())},
+			{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
+		}}
+		r.Partition = egress.Partition(r.Key, w.names.deadLetterPartitions, uint32(w.counter))
+		w.collect(r)
+		w.metrics.deadLetters.Inc()
+	}
+}
+
+// reason classes a failure for a metric's label.
+func reason(err error) string {
+	var call *invoker.Error
+	switch {
+	case errors.Is(err, errRefused):
+		return "refused"
+	case isTooLarge(err):
+		return "request-too-large"
+	case errors.As(err, &call):
+		return call.Kind
+	}
+	return "other"
+}

@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/ingress"
+	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/task"
+)
+
+// arrive takes in a batch of a current reader.
+func (w *Worker) arrive(b *batch) {
+	if b.reader != w.ingress && b.reader != w.mailboxes {
+		return
+	}
+	p := b.feed.partition
+	now := w.now.UnixMilli()
+	rest := b.envelopes
+	for i := range b.items {
+		it := &b.items[i]
+		envelopes := rest[:it.n]
+		rest = rest[it.n:]
+		if it.n > 0 && it.target == p.id {
+			p.task.Arrive(b.feed.source, it.offset, envelopes, now)
+			continue
+		}
+		w.cross(p, b.feed.source, it, envelopes)
+	}
+	w.metrics.records.WithLabelValues(b.feed.source.Topic).Add(float64(len(b.items)))
+	b.feed.source.Pass(b.end)
+	if b.feed.decoder == nil {
+		w.trySwitch(p)
+	}
+	w.hold(b.reader, b.feed)
+}
+
+// cross ends a record for its source in this transaction: its messages go to another partition, where they are
+// born inside, or its bytes to the dead-letter topic.
+func (w *Worker) cross(p *partition, s *task.Source, it *item, envelopes []protocol.Envelope) {
+	if !s.Fresh(it.offset) {
+		p.task.Arrive(s, it.offset, nil, 0)
+		return
+	}
+	p.task.Arrive(s, it.offset, nil, 0)
+	if it.deadLetter != nil {
+		it.deadLetter.Partition = egress.Partition(it.deadLetter.Key, w.names.deadLetterPartitions, uint32(w.counter))
+		w.collect(it.deadLetter)
+		w.metrics.deadLetters.Inc()
+	}
+	for _, e := range envelopes {
+		w.metrics.crossings.Inc()
+		w.send(p, e)
+	}
+}
+
+// hold pauses the fetching of a source that has a full window of records above its position.
+func (w *Worker) hold(r *reader, f *feed) {
+	if !f.held && f.source.Window() >= w.Module.Application.Limits.RecordsPerSource {
+		f.held = true
+		r.client.PauseFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
+	}
+}
+
+// unhold lets sources be fetched again that have room in their window.
+func (w *Worker) unhold() {
+	for _, r := range []*reader{w.ingress, w.mailboxes} {
+		if r == nil {
+			continue
+		}
+		for _, f := range r.feeds {
+			if f.held && f.source.Window() < w.Module.Application.Limits.RecordsPerSource*3/4 {
+				f.held = false
+				r.client.ResumeFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
+			}
+		}
+	}
+}
+
+// refetch replaces the readers by ones for the sources of the partitions that run now.
+func (w *Worker) refetch() {
+	w.ingress.close()
+	w.mailboxes.close()
+	w.ingress, w.mailboxes = nil, nil
+	if w.stopping {
+		return
+	}
+	ingresses, mailboxes := map[module.TopicPartition]*feed{}, map[module.TopicPartition]*feed{}
+	for _, p := range w.partitions {
+		if p.stage != running {
+			continue
+		}
+		for _, s := range p.task.Sources() {
+			tp := module.TopicPartition{Topic: s.Topic, Partition: s.Partition}
+			if s == p.mailbox {
+				mailboxes[tp] = &feed{partition: p, source: s, invalid: module.InvalidDeadLetter}
+				continue
+			}
+			ingresses[tp] = w.ingressFeed(p, s)
+		}
+	}
+	w.ingress = w.openReader(ingresses, w.budget)
+	// Markers are kept: a path turns local when the mailbox is read to its end, which may be a marker.
+	w.mailboxes = w.openReader(mailboxes, nil, kgo.KeepControlRecords())
+}
+
+func (w *Worker) ingressFeed(p *partition, s *task.Source) *feed {
+	for i := range w.Module.Ingresses {
+		in := &w.Module.Ingresses[i]
+		for j := range in.Topics {
+			if in.Topics[j].Topic == s.Topic {
+				served := func(fn protocol.TypeName) bool { _, is := w.router.Endpoint(fn); return is }
+				decoder := ingress.NewDecoder(in, &in.Topics[j], served, w.names.maxRecordBytes)
+				return &feed{partition: p, source: s, decoder: decoder, invalid: in.InvalidRecordHandling}
+			}
+		}
+	}
+	panic("worker: a source of a topic that is no ingress: " + s.Topic)
+}

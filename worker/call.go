@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/task"
+)
+
+// answer is what came of a call: effects that were checked as far as the call's goroutine can, states that the
+// function misses, or why there is neither.
+type answer struct {
+	*call
+	effects task.Effects
+	records []*kgo.Record
+	missing []protocol.StateSpec
+	asked   bool // the function asked for missing states
+	err     error
+	ended   time.Time
+}
+
+// errRefused marks an answer that was refused as a whole.
+var errRefused = errors.New("answer refused")
+
+// requests keeps the buffers of request bodies.
+var requests = sync.Pool{New: func() any { return new([]byte) }}
+
+// requestKept bounds the buffers that are kept.
+const requestKept = 1 << 20
+
+// carry takes a call to the function and its answer to the loop. It touches nothing of the loop's.
+func (w *Worker) carry(c *call) {
+	a := &answer{call: c}
+	a.err = w.invoke(c, a)
+	a.ended = time.Now()
+	select {
+	case w.answers <- a:
+	case <-w.done:
+	}
+}
+
+func (w *Worker) invoke(c *call, a *answer) error {
+	get := partitionStore{w.store, c.task.Partition}.Get
+	if err := c.Complete(get, time.Now()); err != nil {
+		return err
+	}
+	buffer := requests.Get().(*[]byte)
+	request := c.Request((*buffer)[:0])
+	body, err := c.endpoint.call(c.ctx, c.Target.Type, request)
+	if *buffer = request; cap(request) <= requestKept {
+		requests.Put(buffer)
+	}
+	if err != nil {
+		return err
+	}
+	parsed, err := protocol.ParseAnswer(body)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	if parsed.Incomplete {
+		a.asked, a.missing = true, parsed.Missing
+		return nil
+	}
+	if err := w.check(c, a, &parsed); err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return nil
+}
+
+// check builds the effects of an answer and finds what must be refused, so that nothing of a refused answer is ever
+// in a transaction (H6). The part that needs the task is left to it.
+func (w *Worker) check(c *call, a *answer, parsed *protocol.Answer) error {
+	a.effects.Mutations = parsed.Mutations
+	for i := range parsed.Mutations {
+		m := &parsed.Mutations[i]
+		if len(m.Name)+len(m.Type)+len(m.Value)+len(c.Target.ID)+rowOverhead > w.names.maxRecordBytes {
+			return fmt.Errorf("state %q has %d bytes, the changelog takes %d a record", m.Name, len(m.Value), w.names.maxRecordBytes)
+		}
+	}
+	if n := len(parsed.Messages); n > 0 {
+		a.effects.Messages = make([]protocol.Envelope, n)
+	}
+	for i := range parsed.Messages {
+		m := &parsed.Messages[i]
+		e, err := w.envelope(c, m.Target, m.Argument)
+		if err != nil {
+			return err
+		}
+		a.effects.Messages[i] = e
+	}
+	if err := w.checkDelayed(c, a, parsed.Delayed); err != nil {
+		return err
+	}
+	return w.checkEgress(c.ctx, a, parsed.Egresses)
+}
+
+// rowOverhead is more than a row adds to the strings that it holds.
+const rowOverhead = 1024
+
+func (w *Worker) envelope(c *call, target protocol.Address, argument []byte) (e protocol.Envelope, err error) {
+	if _, served := w.router.Endpoint(target.Type); !served {
+		return e, fmt.Errorf("message to %s: no endpoint of the module serves this function", target)
+	}
+	e = protocol.Envelope{Target: target, Invocation: protocol.AppendInvocation(nil, &c.Target, argument)}
+	if len(e.Invocation)+len(target.ID)+rowOverhead > w.names.maxRecordBytes {
+		return e, fmt.Errorf("message to %s has %d bytes, mailbox and changelog take %d a record", target, len(e.Invocation), w.names.maxRecordBytes)
+	}
+	return e, nil
+}
+
+func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMessage) error {
+	for i := range delayed {
+		d := &delayed[i]
+		out := task.Delayed{Delay: d.Delay, Token: d.Token, Cancel: d.Cancel}
+		if !d.Cancel {
+			e, err := w.envelope(c, d.Target, d.Argument)
+			if err != nil {
+				return fmt.Errorf("delayed %w", err)
+			}
+			out.Envelope = protocol.AppendEnvelope(nil, e)
+		}
+		a.effects.Delayed = append(a.effects.Delayed, out)
+	}
+	return nil
+}
+
+func (w *Worker) checkEgress(ctx context.Context, a *answer, messages []protocol.EgressMessage) error {
+	for i := range messages {
+		m := &messages[i]
+		if !w.egresses[m.Egress] {
+			return fmt.Errorf("egress %s is not in the module", m.Egress)
+		}
+		r, err := egress.Encode(*m)
+		if err != nil {
+			return err
+		}
+		if err := w.place(ctx, r); err != nil {
+			return err
+		}
+		a.records = append(a.records, r)
+	}
+	return nil
+}
+
+// place gives an egress record its partition, once the catalog knows that the topic takes it. Only this call waits
+// for what is not known yet.
+func (w *Worker) place(ctx context.Context, r *kgo.Record) error {
+	for {
+		verdict := w.catalog.Check(r, time.Now())
+		switch verdict.Outcome {
+		case egress.OK:
+			r.Partition = egress.Partition(r.Key, verdict.Partitions, w.lookups.salt.Load())
+			return nil
+		case egress.Refused:
+			return verdict.Refusal
+		}
+		if err := w.lookups.learn(ctx, w.catalog, r.Topic); err != nil {
+			return fmt.Errorf("look up egress topic %s: %w", r.Topic, err)
+		}
+	}
+}
+
+// isTooLarge tells a function's refusal of a body for its size.
+func isTooLarge(err error) bool { return errors.Is(err, invoker.ErrTooLarge) }

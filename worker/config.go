@@ -1,0 +1,103 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/module"
+)
+
+// Config is what a worker is made of. Module, Brokers and StateDir are required.
+type Config struct {
+	Module *module.Module
+	// Brokers are the bootstrap addresses.
+	Brokers []string
+	// ApplicationID names topics, group and transactions; empty: the module's.
+	ApplicationID string
+	// StateDir is the worker's folder.
+	StateDir string
+	// WorkerID is the name that outlives the process; empty: the one kept in the folder.
+	WorkerID string
+	// AcceptOffsetReset takes a group offset that somebody changed for the truth instead of refusing it.
+	AcceptOffsetReset bool
+	// WipeOtherCluster empties a state folder that was filled from another cluster, as a development broker that
+	// lives in memory makes it each time.
+	WipeOtherCluster bool
+	// CreateIngress creates missing ingress topics, for development.
+	CreateIngress bool
+	// Functions are called in process in place of every endpoint of the module when given.
+	Functions invoker.Function
+	// SessionTimeout is how long the group waits for a silent worker; 0: 10 s.
+	SessionTimeout time.Duration
+	// TransactionTimeout is how long the broker leaves a silent transaction open; 0: 15 s.
+	TransactionTimeout time.Duration
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+
+	// FileSystem is where StateDir lies; nil: the disk.
+	FileSystem vfs.FS
+	// ClientOptions are added to every client that is opened.
+	ClientOptions []kgo.Opt
+}
+
+const (
+	defaultSessionTimeout     = 10 * time.Second
+	defaultTransactionTimeout = 15 * time.Second
+
+	// heartbeatInterval is short because a planned move of a partition waits for one.
+	heartbeatInterval = 250 * time.Millisecond
+
+	// rebalanceTimeout bounds how long others wait for this worker's running commit when they join.
+	rebalanceTimeout = 45 * time.Second
+
+	// stopTimeout bounds a clean stop: the last commit and the leave.
+	stopTimeout = 8 * time.Second
+)
+
+// nameRule keeps a name safe in transactional ids, offset metadata and file names.
+var nameRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+func (c *Config) complete() error {
+	var problems []error
+	if c.Module == nil {
+		problems = append(problems, errors.New("worker: no module"))
+	}
+	if len(c.Brokers) == 0 {
+		problems = append(problems, errors.New("worker: no brokers: give --brokers or an address in the module's ingresses"))
+	}
+	if c.StateDir == "" {
+		problems = append(problems, errors.New("worker: no state folder"))
+	}
+	if c.ApplicationID == "" && c.Module != nil {
+		c.ApplicationID = c.Module.Application.ID
+	}
+	if !nameRule.MatchString(c.ApplicationID) {
+		problems = append(problems, fmt.Errorf("application id %q: want 1 to 100 letters, digits, '.', '_' or '-'", c.ApplicationID))
+	}
+	if c.WorkerID != "" && !nameRule.MatchString(c.WorkerID) {
+		problems = append(problems, fmt.Errorf("worker id %q: want 1 to 100 letters, digits, '.', '_' or '-'", c.WorkerID))
+	}
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = defaultSessionTimeout
+	}
+	if c.TransactionTimeout == 0 {
+		c.TransactionTimeout = defaultTransactionTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	return errors.Join(problems...)
+}

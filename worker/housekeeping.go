@@ -1,0 +1,151 @@
+package worker
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/topics"
+)
+
+const (
+	// housekeepEvery is how often the worker looks at what only time changes.
+	housekeepEvery = 100 * time.Millisecond
+	// sweepEvery is how often expired state is looked for.
+	sweepEvery = time.Second
+	// longestWait is how long an input may wait in its topic before it is copied into the changelog: topics delete (H7).
+	longestWait = time.Minute
+	// unblockedAtOnce is how many records at the head of a full window are copied.
+	unblockedAtOnce = 4096
+)
+
+// housekeep keeps limits: windows, read budget, age of inputs, expired state, records of the mailbox.
+func (w *Worker) housekeep() {
+	if w.now.Sub(w.housekept) < housekeepEvery || w.stopping {
+		return
+	}
+	w.housekept = w.now
+	slow := w.now.Sub(w.swept) >= sweepEvery
+	if slow {
+		w.swept = w.now
+	}
+	relief := int64(0)
+	if w.budget.pressing() && w.starved() {
+		relief = w.budget.limit / 4 / int64(max(len(w.partitions), 1))
+	}
+	for _, p := range w.partitions {
+		if p.stage != running {
+			continue
+		}
+		if relief > 0 {
+			p.task.Relieve(relief)
+		}
+		w.unblock(p, slow)
+		if slow {
+			if _, err := p.task.Sweep(w.now); err != nil {
+				w.fail(err)
+				return
+			}
+		}
+	}
+	w.unhold()
+	w.measure()
+	if w.now.Sub(w.trimmed) >= trimEvery {
+		w.trimmed = w.now
+		w.trim()
+	}
+}
+
+// starved reports whether an endpoint could take more calls than it has inputs for. Only then is it worth copying
+// inputs that wait for others, to read on.
+func (w *Worker) starved() bool {
+	for _, e := range w.endpoints {
+		if len(e.ready) == 0 && e.flight < e.limit.now() {
+			return true
+		}
+	}
+	return false
+}
+
+// unblock copies the inputs that hold up a source: by its full window, and by their age.
+func (w *Worker) unblock(p *partition, slow bool) {
+	most := w.Module.Application.Limits.RecordsPerSource
+	for _, s := range p.task.Sources() {
+		switch {
+		case s.Window() >= most*3/4 && s.Open() <= s.Window()/4: // a few hold up many that are done
+			p.task.Unblock(s, unblockedAtOnce, 0)
+		case slow && s.Window() > 0:
+			p.task.Unblock(s, 0, w.now.Add(-w.patience(s.Topic)).UnixMilli())
+		}
+	}
+}
+
+// patience is how long inputs of a topic may wait there.
+func (w *Worker) patience(topic string) time.Duration {
+	for _, t := range w.ingressTopics {
+		if t.Name == topic {
+			return min(longestWait, retention(t)/4)
+		}
+	}
+	return longestWait
+}
+
+// trim deletes what is done from the mailbox partitions, which keep everything else for ever (H7).
+func (w *Worker) trim() {
+	below := map[int32]int64{}
+	for _, p := range w.partitions {
+		if p.stage == running && p.mailbox.Written() > 0 && w.running == nil {
+			below[p.id] = p.mailbox.Written()
+		}
+	}
+	if len(below) == 0 {
+		return
+	}
+	ctx, topic := w.epoch.ctx, w.names.mailbox
+	w.spawn(func() {
+		if err := w.lookups.trim(ctx, topic, below); err != nil && ctx.Err() == nil {
+			w.log.Warn("relieve the mailbox", "error", err)
+		}
+	})
+}
+
+// retention is how long a topic keeps its records.
+func retention(t topics.Topic) time.Duration {
+	ms, err := strconv.ParseInt(t.Configs["retention.ms"], 10, 64)
+	if err != nil || ms < 0 {
+		return forever
+	}
+	return time.Duration(min(ms, forever.Milliseconds())) * time.Millisecond
+}
+
+// forever is longer than any process lives.
+const forever = 100 * 365 * 24 * time.Hour
+
+// measure sets the gauges that would cost too much to keep level with every step.
+func (w *Worker) measure() {
+	m := w.metrics
+	m.held.Set(float64(w.budget.held.Load()))
+	m.heldLimit.Set(float64(w.budget.limit))
+	m.inFlight.Set(float64(w.flight.count))
+	effects, _ := w.collectedSize()
+	m.collected.Set(float64(effects))
+	for _, e := range w.endpoints {
+		name := e.spec.Functions.String()
+		m.functionBacklog.WithLabelValues(name).Set(float64(len(e.ready)))
+		m.functionLimit.WithLabelValues(name).Set(float64(e.limit.now()))
+	}
+	for _, p := range w.partitions {
+		if p.stage != running {
+			continue
+		}
+		label := strconv.Itoa(int(p.id))
+		rows := p.task.Rows()
+		m.pending.WithLabelValues(label).Set(float64(rows.Pending))
+		m.stored.WithLabelValues(label).Set(float64(rows.Bytes))
+		m.parkedAddresses.WithLabelValues(label).Set(float64(p.task.Parked()))
+		window := 0
+		for _, s := range p.task.Sources() {
+			window = max(window, s.Window())
+		}
+		m.window.WithLabelValues(label).Set(float64(window))
+	}
+}

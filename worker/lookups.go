@@ -1,0 +1,162 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/module"
+)
+
+// lookups are the questions that the worker has for the cluster. Its methods may be called concurrently.
+type lookups struct {
+	client *kgo.Client
+	admin  *kadm.Client
+	salt   atomic.Uint32 // of the partition for egress records without a key, another for each transaction
+}
+
+// lookupTimeout bounds one question.
+const lookupTimeout = 10 * time.Second
+
+// ends are the offsets behind the last record or marker, of open transactions too.
+func (l *lookups) ends(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	listed, err := l.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("list the end offsets of %s: %w", topic, err)
+	}
+	ends := map[int32]int64{}
+	for _, p := range partitions {
+		o, is := listed.Lookup(topic, p)
+		if !is || o.Err != nil {
+			return nil, fmt.Errorf("list the end offset of %s partition %d: %w", topic, p, orMissing(o.Err))
+		}
+		ends[p] = o.Offset
+	}
+	return ends, nil
+}
+
+func orMissing(err error) error {
+	if err == nil {
+		return kerr.UnknownTopicOrPartition
+	}
+	return err
+}
+
+// bounds are the first offset of a partition and the one behind its last.
+func (l *lookups) bounds(ctx context.Context, topic string, partition int32) (first, last int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	listed, err := l.admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return 0, 0, fmt.Errorf("list the start offsets of %s: %w", topic, err)
+	}
+	o, is := listed.Lookup(topic, partition)
+	if !is || o.Err != nil {
+		return 0, 0, fmt.Errorf("list the start offset of %s partition %d: %w", topic, partition, orMissing(o.Err))
+	}
+	ends, err := l.ends(ctx, topic, []int32{partition})
+	return o.Offset, ends[partition], err
+}
+
+// learn looks an egress topic up for the catalog.
+func (l *lookups) learn(ctx context.Context, catalog *egress.Catalog, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	r := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	r.Topics, r.IncludeTopicAuthorizedOperations = append(r.Topics, t), true
+	metadata, err := r.RequestWith(ctx, l.client)
+	if err != nil {
+		return err
+	}
+	if len(metadata.Topics) != 1 {
+		return errors.New("the broker's metadata lacks the topic")
+	}
+	found := &metadata.Topics[0]
+	facts := egress.Facts{Partitions: int32(len(found.Partitions)), Err: kerr.ErrorForCode(found.ErrorCode)}
+	if operations := found.AuthorizedOperations; operations != unknownOperations && facts.Err == nil {
+		facts.WriteDenied = operations>>uint(kmsg.ACLOperationWrite)&1 == 0
+	}
+	if facts.Err != nil && kerr.IsRetriable(facts.Err) && !errors.Is(facts.Err, kerr.UnknownTopicOrPartition) {
+		return facts.Err
+	}
+	if facts.Err == nil {
+		l.configs(ctx, topic, &facts)
+	}
+	catalog.Learn(topic, facts, time.Now())
+	return nil
+}
+
+// unknownOperations is what a broker answers that does not tell the user's rights.
+const unknownOperations = -2147483648
+
+// configs adds what the topic's settings tell. Without the right to read them the broker's answer to a record tells.
+func (l *lookups) configs(ctx context.Context, topic string, facts *egress.Facts) {
+	described, err := l.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return
+	}
+	found, err := described.On(topic, nil)
+	if err != nil || found.Err != nil {
+		return
+	}
+	for _, c := range found.Configs {
+		switch c.Key {
+		case "max.message.bytes":
+			fmt.Sscan(c.MaybeValue(), &facts.MaxMessageBytes)
+		case "cleanup.policy":
+			facts.KeyRequired = c.MaybeValue() == "compact"
+		}
+	}
+}
+
+// carries tells whether the offset of a partition that the transaction touched carries its id. All must be stable.
+func (l *lookups) carries(ctx context.Context, w *Worker, tx *transaction) (bool, error) {
+	var sources []module.TopicPartition
+	for i := range tx.parts {
+		o := tx.parts[i].offsets[0]
+		sources = append(sources, module.TopicPartition{Topic: o.topic, Partition: o.partition})
+	}
+	offsets, stable, err := l.stableOffsets(ctx, w, sources)
+	if err != nil {
+		return false, err
+	}
+	if !stable {
+		return false, kerr.UnstableOffsetCommit
+	}
+	for _, f := range offsets {
+		if m, ours := parseOffsetMetadata(f.metadata); ours && m.transaction == tx.id {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// trim deletes the records of the mailbox that are done.
+func (l *lookups) trim(ctx context.Context, topic string, below map[int32]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	offsets := kadm.Offsets{}
+	for p, at := range below {
+		offsets.Add(kadm.Offset{Topic: topic, Partition: p, At: at})
+	}
+	deleted, err := l.admin.DeleteRecords(ctx, offsets)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("delete records of %s: %w", topic, err)
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// member is this worker's place in the consumer group. The group is about the partitions of the mailbox topic; the
+// member reads nothing, and what it owns is tied to the member id that it had when it took over (H1).
+type member struct {
+	w      *Worker
+	client *kgo.Client
+}
+
+// revocation is one revoke callback that waits for the loop to let go of partitions.
+type revocation struct {
+	partitions []int32
+	cut        bool // the last commit has been begun
+	handed     chan struct{}
+}
+
+// join opens the group client; assignments arrive as posts to the loop.
+func (w *Worker) join() *member {
+	m := &member{w: w}
+	client, err := w.settings.Open(
+		kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(),
+		kgo.InstanceID(w.names.worker), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(w.SessionTimeout), kgo.HeartbeatInterval(heartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+			id, _ := cl.GroupMetadata()
+			w.post(func() { w.onAssigned(id, added[w.names.mailbox]) })
+		}),
+		kgo.OnPartitionsRevoked(func(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
+			m.revoked(cl, gone[w.names.mailbox])
+		}),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+			w.post(func() { w.onLost(gone[w.names.mailbox], "the group has given them up") })
+		}),
+		kgo.WithHooks(m),
+	)
+	if err != nil {
+		w.fail(fmt.Errorf("open the group client: %w", err))
+		return m
+	}
+	client.PauseFetchTopics(w.names.mailbox)
+	m.client = client
+	return m
+}
+
+// OnGroupManageError is kgo's hook for a group session that ended. A name that another worker has taken is the
+// one thing that does not mend itself.
+func (m *member) OnGroupManageError(err error) {
+	if errors.Is(err, kerr.FencedInstanceID) {
+		m.w.post(func() { m.w.fail(errFencedName(m.w.names.worker)) })
+		return
+	}
+	m.w.log.Warn("group session ended, joining again", "error", err)
+}
+
+func errFencedName(name string) error {
+	return fmt.Errorf("another worker has taken the name %q: give each worker its own --worker-id, and do not copy state folders: %w", name, kerr.FencedInstanceID)
+}
+
+// identity is the member id and generation that the client holds now (H2: inside a revoke the captured generation
+// is the wrong one).
+func (m *member) identity() (id string, generation int32) { return m.client.GroupMetadata() }
+
+// revoked returns once the loop has committed what the partitions did. Kafka gives them to nobody before it.
+func (m *member) revoked(cl *kgo.Client, partitions []int32) {
+	id, _ := cl.GroupMetadata()
+	r := &revocation{partitions: partitions, handed: make(chan struct{})}
+	m.w.post(func() { m.w.onRevoked(id, r) })
+	select {
+	case <-r.handed:
+	case <-m.w.done:
+	}
+}
+
+// leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure the
+// place is kept for the restart until the session time-out.
+func (m *member) leave(clean bool) {
+	if m.client == nil {
+		return
+	}
+	if clean {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := kadm.NewClient(m.w.admin).LeaveGroup(ctx, kadm.LeaveGroup(m.w.ApplicationID).InstanceIDs(m.w.names.worker))
+		if err != nil {
+			m.w.log.Warn("leave the group", "error", err)
+		}
+	}
+	m.client.CloseAllowingRebalance()
+}
+
+// onAssigned begins the take-over of added partitions, or of all when the member id has changed: the client hides
+// that the group had given them to somebody else in between (H1).
+func (w *Worker) onAssigned(id string, added []int32) {
+	for _, p := range added {
+		w.assigned[p] = true
+	}
+	if id != w.captured {
+		if w.captured != "" {
+			w.lose("the group knows this worker under a new member id")
+		}
+		w.captured = id
+		added = w.assignedPartitions()
+	}
+	if len(added) > 0 && !w.stopping {
+		w.takeOver(added)
+	}
+}
+
+func (w *Worker) assignedPartitions() (ps []int32) {
+	for p := range w.assigned {
+		ps = append(ps, p)
+	}
+	slices.Sort(ps)
+	return ps
+}
+
+func (w *Worker) onRevoked(id string, r *revocation) {
+	for _, p := range r.partitions {
+		delete(w.assigned, p)
+	}
+	if id != w.captured {
+		w.lose("the group knows this worker under a new member id")
+		w.captured = id
+		close(r.handed)
+		w.takeOver(w.assignedPartitions())
+		return
+	}
+	w.log.Info("partitions revoked", "partitions", r.partitions)
+	for _, p := range r.partitions {
+		w.stopPartition(p)
+	}
+	w.revokes = append(w.revokes, r)
+	w.refetch()
+	w.finishRevokes()
+}
+
+// stopPartition ends the work of a partition that is being revoked: its calls are abandoned, and what it has
+// applied goes into one more commit. Under restore nothing but a barrier is in flight, which is waited for.
+func (w *Worker) stopPartition(id int32) {
+	w.dropTakeover(id)
+	p := w.partitions[id]
+	if p == nil {
+		return
+	}
+	w.leavePath(p, false)
+	if p.stage == running {
+		p.stage = revoking
+		return
+	}
+	delete(w.partitions, id)
+}
+
+// finishRevokes hands over what waits for nothing any more: the running transaction, and then one that carries what
+// was applied before the revoke.
+func (w *Worker) finishRevokes() {
+	if len(w.revokes) == 0 || w.running != nil {
+		return
+	}
+	uncut := false
+	for _, r := range w.revokes {
+		uncut = uncut || !r.cut
+		r.cut = true
+	}
+	if uncut && w.dirty() {
+		w.cut()
+		return
+	}
+	for _, r := range w.revokes {
+		for _, id := range r.partitions {
+			if p := w.partitions[id]; p != nil && p.stage == revoking {
+				w.forget(p)
+			}
+		}
+		close(r.handed)
+	}
+	w.revokes = nil
+	w.report()
+}
+
+func (w *Worker) onLost(gone []int32, why string) {
+	for _, p := range gone {
+		delete(w.assigned, p)
+	}
+	w.lose(why)
+	if len(w.assigned) > 0 {
+		w.takeOver(w.assignedPartitions())
+	}
+}

@@ -1,0 +1,34 @@
+package worker
+
+import (
+	"fmt"
+	"strings"
+)
+
+// offsetMetadata travels with each committed offset. It proves the outcome of a transaction whose end was not
+// acknowledged, and names the producer for people who look at the group.
+type offsetMetadata struct {
+	transaction, producer string
+	guess                 bool // written with a barrier, before the progress rows were known; never compared
+}
+
+// metadataVersion is the first word. A later version that changes the meaning changes it.
+const metadataVersion = "statefun-kafka/1"
+
+// String writes: version transaction producer true|guess
+func (m offsetMetadata) String() string {
+	sure := "sure"
+	if m.guess {
+		sure = "guess"
+	}
+	return fmt.Sprintf("%s %s %s %s", metadataVersion, m.transaction, m.producer, sure)
+}
+
+// parseOffsetMetadata reports false for metadata that somebody else wrote.
+func parseOffsetMetadata(s string) (m offsetMetadata, ours bool) {
+	words := strings.Fields(s)
+	if len(words) != 4 || words[0] != metadataVersion {
+		return m, false
+	}
+	return offsetMetadata{transaction: words[1], producer: words[2], guess: words[3] == "guess"}, true
+}

@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+)
+
+// metrics are the worker's instruments.
+type metrics struct {
+	records, invalid, aborts                       *prometheus.CounterVec
+	crossings, mailboxSent, deadLetters            prometheus.Counter
+	unknown, losses, restored, pathsLeft           prometheus.Counter
+	commits, effects                               prometheus.Histogram
+	held, heldLimit, inFlight, collected           prometheus.Gauge
+	partitions, pending, stored, window            *prometheus.GaugeVec
+	parkedAddresses                                *prometheus.GaugeVec
+	invocations, inputs, failures                  *prometheus.CounterVec
+	functionFlight, functionBacklog, functionLimit *prometheus.GaugeVec
+
+	functions map[protocol.TypeName]*functionMetrics // touched by the loop only
+}
+
+// functionMetrics are the instruments of one function, looked up once.
+type functionMetrics struct {
+	invocations, inputs, failures prometheus.Counter
+	flight                        prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := factory{r}
+	return &metrics{
+		records:         f.counters("statefun_worker_records_total", "Records read, by topic.", "topic"),
+		invalid:         f.counters("statefun_worker_invalid_records_total", "Records that could not become a message.", "topic", "reason", "handling"),
+		aborts:          f.counters("statefun_worker_transactions_aborted_total", "Transactions that were not committed.", "reason"),
+		crossings:       f.counter("statefun_worker_crossings_total", "Messages of ingress records that belong to another partition than the record."),
+		mailboxSent:     f.counter("statefun_worker_mailbox_records_total", "Messages written to the mailbox topic."),
+		deadLetters:     f.counter("statefun_worker_dead_letters_total", "Records written to the dead-letter topic."),
+		unknown:         f.counter("statefun_worker_transactions_unknown_total", "Transactions whose end was not acknowledged and whose outcome was looked up."),
+		losses:          f.counter("statefun_worker_losses_total", "Times that all partitions were lost."),
+		restored:        f.counter("statefun_worker_restored_rows_total", "Changelog rows replayed."),
+		pathsLeft:       f.counter("statefun_worker_paths_left_total", "Switches to local delivery that a cut ended."),
+		commits:         f.histogram("statefun_worker_commit_duration_seconds", "Time from cut to store.", prometheus.ExponentialBuckets(0.0005, 2, 16)),
+		effects:         f.histogram("statefun_worker_transaction_effects", "Rows and records of one transaction.", prometheus.ExponentialBuckets(1, 2, 18)),
+		held:            f.gauge("statefun_worker_read_budget_used_bytes", "Heap that waiting inputs hold."),
+		heldLimit:       f.gauge("statefun_worker_read_budget_limit_bytes", "Heap at which reading of ingresses waits."),
+		inFlight:        f.gauge("statefun_worker_in_flight_calls", "Calls in flight."),
+		collected:       f.gauge("statefun_worker_collected_effects", "Effects that wait for the next transaction."),
+		partitions:      f.gauges("statefun_worker_partitions", "Partitions owned, by stage.", "stage"),
+		pending:         f.gauges("statefun_worker_pending_inputs", "Inputs copied into the changelog, by partition.", "partition"),
+		stored:          f.gauges("statefun_worker_pending_bytes", "Bytes of inputs copied into the changelog, by partition.", "partition"),
+		window:          f.gauges("statefun_worker_window_records", "Records read above the position, the largest source of a partition.", "partition"),
+		parkedAddresses: f.gauges("statefun_worker_parked_addresses", "Addresses that wait to be tried again, by partition.", "partition"),
+		invocations:     f.counters("statefun_function_invocations_total", "Calls that were answered.", "function"),
+		inputs:          f.counters("statefun_function_inputs_total", "Inputs in answered calls.", "function"),
+		failures:        f.counters("statefun_function_failures_total", "Calls that failed.", "function"),
+		functionFlight:  f.gauges("statefun_function_in_flight_calls", "Calls in flight, by function.", "function"),
+		functionBacklog: f.gauges("statefun_endpoint_ready_addresses", "Addresses that wait for a call, by endpoint.", "endpoint"),
+		functionLimit:   f.gauges("statefun_endpoint_in_flight_limit_calls", "Calls that an endpoint may have in flight.", "endpoint"),
+		functions:       map[protocol.TypeName]*functionMetrics{},
+	}
+}
+
+// factory makes and registers instruments.
+type factory struct{ prometheus.Registerer }
+
+func (f factory) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	f.MustRegister(c)
+	return c
+}
+
+func (f factory) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	f.MustRegister(c)
+	return c
+}
+
+func (f factory) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	f.MustRegister(g)
+	return g
+}
+
+func (f factory) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	f.MustRegister(g)
+	return g
+}
+
+func (f factory) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	f.MustRegister(h)
+	return h
+}
+
+func (m *metrics) function(fn protocol.TypeName) *functionMetrics {
+	f := m.functions[fn]
+	if f == nil {
+		name := fn.String()
+		f = &functionMetrics{
+			invocations: m.invocations.WithLabelValues(name), inputs: m.inputs.WithLabelValues(name),
+			failures: m.failures.WithLabelValues(name), flight: m.functionFlight.WithLabelValues(name),
+		}
+		m.functions[fn] = f
+	}
+	return f
+}
+
+func (m *metrics) called(c *call) { m.function(c.Target.Type).flight.Inc() }
+
+func (m *metrics) answered(a *answer) {
+	f := m.function(a.Target.Type)
+	f.flight.Dec()
+	if a.err != nil {
+		f.failures.Inc()
+		return
+	}
+	f.invocations.Inc()
+	f.inputs.Add(float64(a.Inputs()))
+}

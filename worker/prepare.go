@@ -1,0 +1,108 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/statefun-kafka/statefun-kafka/kafka"
+	"github.com/statefun-kafka/statefun-kafka/state"
+	"github.com/statefun-kafka/statefun-kafka/topics"
+)
+
+// brokersRetry is the pause between two attempts to reach brokers that are away.
+const brokersRetry = 500 * time.Millisecond
+
+// prepare waits for the brokers, creates and checks the topics, and opens the store and the producer.
+func (w *Worker) prepare(ctx context.Context) (err error) {
+	if w.admin, err = w.settings.Open(); err != nil {
+		return err
+	}
+	for _, warning := range w.settings.Warnings() {
+		w.log.Warn(warning)
+	}
+	plan, err := w.planTopics(ctx)
+	if err != nil {
+		return err
+	}
+	if err := plan.Create(ctx, w.admin); err != nil {
+		return err
+	}
+	w.plan = plan
+	metadata, err := kadm.NewClient(w.admin).BrokerMetadata(ctx)
+	if err != nil {
+		return fmt.Errorf("read the cluster's metadata: %w", err)
+	}
+	if err := w.openStore(metadata.Cluster); err != nil {
+		return err
+	}
+	w.names = names{
+		mailbox: topics.Mailbox(w.ApplicationID), changelog: topics.Changelog(w.ApplicationID),
+		worker: w.store.Identity().WorkerID, transactional: w.ApplicationID + "-" + w.store.Identity().WorkerID,
+		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
+	}
+	if t, is := plan.Topic(topics.RoleDeadLetter); is {
+		w.names.deadLetter, w.names.deadLetterPartitions = t.Name, t.Partitions
+	}
+	for _, t := range plan.Topics {
+		if t.Role == topics.RoleIngress {
+			w.ingressTopics = append(w.ingressTopics, t)
+		}
+	}
+	w.lookups.client, w.lookups.admin = w.admin, kadm.NewClient(w.admin)
+	w.log.Info("worker starts", "worker", w.names.worker, "application", w.ApplicationID, "partitions", plan.Partitions,
+		"transaction_version", plan.TransactionVersion, "state", w.StateDir)
+	w.producer, err = w.openProducer(ctx)
+	return err
+}
+
+// planTopics reads the cluster and tries again for as long as it cannot be reached; it says so once.
+func (w *Worker) planTopics(ctx context.Context) (*topics.Plan, error) {
+	m := *w.Module
+	m.Application.ID = w.ApplicationID
+	said := false
+	for {
+		plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateIngress})
+		if err == nil || plan != nil || ctx.Err() != nil {
+			return plan, err
+		}
+		if !kafka.Unreachable(err) {
+			return nil, err
+		}
+		if !said {
+			w.log.Warn("waiting for the brokers", "brokers", w.Brokers, "error", err)
+			w.unready("the brokers cannot be reached")
+			said = true
+		}
+		if !pause(ctx, brokersRetry) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (w *Worker) openStore(cluster string) (err error) {
+	limits := w.Module.Application.Limits
+	o := state.Options{
+		Dir: w.StateDir, FS: w.FileSystem, ApplicationID: w.ApplicationID, WorkerID: w.WorkerID, ClusterID: cluster,
+		CacheBytes: limits.StateCacheBytes, Logger: w.log, Registerer: w.Registerer,
+	}
+	if w.WipeOtherCluster {
+		o.OtherCluster = state.WipeOtherCluster
+	}
+	w.store, err = state.Open(o)
+	return err
+}
+
+// pause waits for d and reports whether ctx is not done.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// producer is the transactional client. It belongs to the commit that runs, otherwise to the loop.
+type producer struct {
+	client *kgo.Client
+	id     string
+	group  string
+	level  int // of the transaction protocol
+	topics map[string][16]byte
+}
+
+// batchHeadroom is what a batch of one record takes besides the record.
+const batchHeadroom = 1024
+
+// openProducer opens a client and makes sure that it has the transactional id: whoever had it is fenced, and what
+// he left open is aborted. It tries again until ctx is done.
+func (w *Worker) openProducer(ctx context.Context) (*producer, error) {
+	options := []kgo.Opt{
+		kgo.TransactionalID(w.names.transactional), kgo.TransactionTimeout(w.TransactionTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.ConcurrentTransactionsBackoff(2 * time.Millisecond),
+		kgo.MaxBufferedRecords(1 << 20), kgo.ProducerBatchMaxBytesFn(w.batchBytes),
+		kgo.UnknownTopicRetries(1), kgo.BrokerMaxWriteBytes(int32(max(100<<20, w.names.maxRecordBytes+batchHeadroom))),
+	}
+	if w.plan.TransactionVersion < 2 {
+		options = append(options, kgo.MaxVersions(firstTransactions()))
+	}
+	p := &producer{id: w.names.transactional, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs}
+	said := false
+	for {
+		client, err := w.producing.Open(options...)
+		if err != nil {
+			return nil, fmt.Errorf("open the producer: %w", err)
+		}
+		try, cancel := context.WithTimeout(ctx, w.TransactionTimeout)
+		_, _, err = client.ProducerID(try)
+		cancel()
+		if err == nil {
+			p.client = client
+			return p, nil
+		}
+		client.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || errors.Is(err, kerr.InvalidTransactionTimeout) {
+			return nil, fmt.Errorf("begin transactions as %s: %w", p.id, err)
+		}
+		if !said {
+			w.log.Warn("waiting for the transaction coordinator", "transactional_id", p.id, "error", err)
+			said = true
+		}
+		if !pause(ctx, brokersRetry) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// firstTransactions keeps the client on the first transaction protocol (P4): a broker may offer the newer requests
+// while its cluster has not finalized the newer level.
+func firstTransactions() *kversion.Versions {
+	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.Produce), 11)
+	v.SetMaxKeyVersion(int16(kmsg.EndTxn), 4)
+	v.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), 4)
+	return v
+}
+
+// batchBytes bounds a batch by what its topic takes, since a broker refuses a batch as a whole.
+func (w *Worker) batchBytes(topic string) int32 {
+	switch topic {
+	case w.names.mailbox, w.names.changelog, w.names.deadLetter:
+		return int32(w.names.maxRecordBytes + batchHeadroom)
+	}
+	return w.catalog.BatchBytes(topic, time.Now())
+}
+
+// commitOffsets puts the offsets of all touched partitions into the transaction. They are the fence: the broker
+// takes them only from a member of the group's current generation (P5).
+func (p *producer) commitOffsets(ctx context.Context, member string, generation int32, instance string, tx *transaction) error {
+	id, epoch, err := p.client.ProducerID(ctx) // read each time: the second protocol changes it with each transaction
+	if err != nil {
+		return fmt.Errorf("producer id: %w", err)
+	}
+	if p.level < 2 {
+		if err := p.addOffsets(ctx, id, epoch); err != nil {
+			return err
+		}
+	}
+	r := kmsg.NewPtrTxnOffsetCommitRequest()
+	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.id, p.group, id, epoch
+	r.MemberID, r.Generation, r.InstanceID = member, generation, &instance
+	r.Topics = p.offsetTopics(tx)
+	response, err := r.RequestWith(ctx, p.client)
+	if err != nil {
+		return fmt.Errorf("commit offsets: %w", err)
+	}
+	for _, t := range response.Topics {
+		for _, q := range t.Partitions {
+			if err := kerr.ErrorForCode(q.ErrorCode); err != nil {
+				return fmt.Errorf("commit offset of %s partition %d: %w", t.Topic, q.Partition, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *producer) offsetTopics(tx *transaction) (topics []kmsg.TxnOffsetCommitRequestTopic) {
+	places := map[string]int{}
+	for i := range tx.parts {
+		metadata := offsetMetadata{transaction: tx.id, producer: p.id, guess: tx.parts[i].guess}.String()
+		for _, o := range tx.parts[i].offsets {
+			at, is := places[o.topic]
+			if !is {
+				at = len(topics)
+				places[o.topic] = at
+				t := kmsg.NewTxnOffsetCommitRequestTopic()
+				t.Topic, t.TopicID = o.topic, p.topics[o.topic]
+				topics = append(topics, t)
+			}
+			q := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			q.Partition, q.Offset, q.Metadata = o.partition, o.offset, &metadata
+			topics[at].Partitions = append(topics[at].Partitions, q)
+		}
+	}
+	return topics
+}
+
+func (p *producer) addOffsets(ctx context.Context, id int64, epoch int16) error {
+	r := kmsg.NewPtrAddOffsetsToTxnRequest()
+	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = p.id, id, epoch, p.group
+	response, err := r.RequestWith(ctx, p.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("add the group's offsets to the transaction: %w", err)
+	}
+	return nil
+}

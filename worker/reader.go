@@ -1,0 +1,191 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/ingress"
+	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/router"
+	"github.com/statefun-kafka/statefun-kafka/task"
+)
+
+const (
+	// recordsPerPoll bounds a batch, so that the loop is never away for long.
+	recordsPerPoll = 2000
+
+	// The client's own read-ahead comes on top of the read budget; these bound it.
+	fetchBytes          = 8 << 20
+	fetchPartitionBytes = 2 << 20
+)
+
+// reader reads a fixed set of sources. When the set changes, or an abort sends the sources back, it is replaced:
+// a batch that comes from a reader that is not the current one is dropped, so nothing of an earlier state of a
+// source can arrive late.
+type reader struct {
+	w      *Worker
+	client *kgo.Client
+	cancel context.CancelFunc
+	feeds  map[module.TopicPartition]*feed
+	budget *budget // nil: never waits
+}
+
+// feed is one source with what its records become.
+type feed struct {
+	partition *partition
+	source    *task.Source
+	decoder   *ingress.Decoder // nil: the mailbox
+	invalid   string           // policy for invalid records
+	held      bool             // paused, because its window is full
+}
+
+// batch is what one poll gave of one source, decoded. It goes from the reader to the loop.
+type batch struct {
+	reader    *reader
+	feed      *feed
+	items     []item
+	envelopes []protocol.Envelope
+	end       int64 // the source was read up to here
+}
+
+// item is one record: its envelopes are the next n of the batch.
+type item struct {
+	offset     int64
+	n          int
+	target     int32 // partition of all its envelopes; they share the id
+	deadLetter *kgo.Record
+}
+
+// openReader starts to read the feeds at what their tasks want next.
+func (w *Worker) openReader(feeds map[module.TopicPartition]*feed, b *budget, opts ...kgo.Opt) *reader {
+	if len(feeds) == 0 {
+		return nil
+	}
+	start := map[string]map[int32]kgo.Offset{}
+	for tp, f := range feeds {
+		if start[tp.Topic] == nil {
+			start[tp.Topic] = map[int32]kgo.Offset{}
+		}
+		start[tp.Topic][tp.Partition] = kgo.NewOffset().At(f.source.Next())
+	}
+	client, err := w.settings.Open(append([]kgo.Opt{
+		kgo.ConsumePartitions(start), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
+	}, opts...)...)
+	if err != nil {
+		w.fail(fmt.Errorf("open a client to read: %w", err))
+		return nil
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	r := &reader{w: w, client: client, cancel: cancel, feeds: feeds, budget: b}
+	w.spawn(func() {
+		defer client.Close()
+		r.run(ctx)
+	})
+	return r
+}
+
+func (r *reader) close() {
+	if r != nil {
+		r.cancel()
+	}
+}
+
+func (r *reader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if r.budget != nil {
+			r.budget.wait(ctx)
+		}
+		fetches := r.client.PollRecords(ctx, recordsPerPoll)
+		if ctx.Err() != nil {
+			return
+		}
+		fetches.EachError(func(topic string, partition int32, err error) { r.fault(topic, partition, err) })
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if len(p.Records) == 0 {
+				return
+			}
+			b := r.decode(p)
+			select {
+			case r.w.batches <- b:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// fault tells faults that pass from those that do not: an offset that is gone is lost data.
+func (r *reader) fault(topic string, partition int32, err error) {
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		r.w.post(func() {
+			r.w.fail(fmt.Errorf("read %s partition %d: records were deleted before they were read: %w: look at the topic's retention; --accept-offset-reset goes on from what is left", topic, partition, err))
+		})
+		return
+	}
+	r.w.log.Warn("fetch", "topic", topic, "partition", partition, "error", err)
+}
+
+func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
+	f := r.feeds[module.TopicPartition{Topic: p.Topic, Partition: p.Partition}]
+	b := &batch{
+		reader: r, feed: f, end: p.Records[len(p.Records)-1].Offset + 1,
+		items: make([]item, 0, len(p.Records)), envelopes: make([]protocol.Envelope, 0, len(p.Records)),
+	}
+	for _, record := range p.Records {
+		if record.Attrs.IsControl() {
+			continue
+		}
+		before := len(b.envelopes)
+		it := item{offset: record.Offset}
+		var err error
+		if f.decoder == nil {
+			err = b.mailbox(record)
+		} else {
+			b.envelopes, err = f.decoder.DecodeTo(b.envelopes, record)
+		}
+		if err != nil {
+			b.envelopes = b.envelopes[:before]
+			it.deadLetter = r.invalid(f, record, err)
+		}
+		if it.n = len(b.envelopes) - before; it.n > 0 {
+			it.target = router.Partition(b.envelopes[before].Target.ID, r.w.plan.Partitions)
+		}
+		b.items = append(b.items, it)
+	}
+	return b
+}
+
+func (b *batch) mailbox(r *kgo.Record) error {
+	// The record's bytes are part of the fetch; a copy lets that go (H9).
+	e, err := router.Decode(append([]byte(nil), r.Value...))
+	if err != nil {
+		return &ingress.Invalid{Reason: ingress.Undecodable, Detail: err}
+	}
+	b.envelopes = append(b.envelopes, e)
+	return nil
+}
+
+// invalid applies the ingress' policy to a record that cannot become a message. It returns the dead-letter record,
+// nil for a record to be skipped.
+func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
+	why := &ingress.Invalid{Reason: ingress.Undecodable, Detail: err}
+	errors.As(err, &why)
+	w := r.w
+	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid).Inc()
+	w.log.Warn("invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
+		"reason", why.Reason, "error", why, "handling", f.invalid)
+	switch f.invalid {
+	case module.InvalidSkip:
+		return nil
+	case module.InvalidFail:
+		w.post(func() {
+			w.fail(fmt.Errorf("record %s partition %d offset %d: %w: mend the producer, or set invalidRecordHandling to skip or dead-letter", record.Topic, record.Partition, record.Offset, why))
+		})
+	}
+	return ingress.DeadLetter(w.names.deadLetter, record, why, w.ApplicationID)
+}

@@ -1,0 +1,145 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/changelog"
+)
+
+const (
+	// progressEvery is how often a restore that takes long says how far it is.
+	progressEvery = 2 * time.Second
+	// fenceEvery is how long a restore that gets nothing waits before it looks for open transactions.
+	fenceEvery = 200 * time.Millisecond
+	// replayRecords bounds the rows that go into the store at once.
+	replayRecords = 20000
+	// replayFetchBytes is large, because a restore reads a lot and nothing else runs.
+	replayFetchBytes = 16 << 20
+)
+
+// restore is one replay of a take-over: of all its partitions, up to their barriers.
+type restore struct {
+	t       *takeover
+	client  *kgo.Client
+	replays map[int32]*changelog.Replay
+	level   time.Time
+	fenced  time.Time // last looked for open transactions
+	said    time.Time
+}
+
+// replay brings the store level with the barriers.
+func (t *takeover) replay(b *barrier) error {
+	r := &restore{t: t, level: b.cutAt, replays: map[int32]*changelog.Replay{}, fenced: time.Now(), said: time.Now()}
+	start := map[int32]kgo.Offset{}
+	for _, id := range t.partitions {
+		from, err := t.position(id)
+		if err != nil {
+			return err
+		}
+		start[id] = kgo.NewOffset().At(from)
+		r.replays[id] = changelog.NewReplay(t.w.store, id, t.w.changelogID(), from, b.offsets[id])
+		r.replays[id].KeepsTombstones(t.w.plan.TombstoneRetention)
+	}
+	client, err := t.w.settings.Open(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.w.names.changelog: start}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(replayFetchBytes), kgo.FetchMaxPartitionBytes(replayFetchBytes/2),
+	)
+	if err != nil {
+		return fmt.Errorf("open a client to restore: %w", err)
+	}
+	defer client.Close()
+	r.client = client
+	for len(r.replays) > 0 {
+		err := r.poll()
+		if errors.Is(err, changelog.ErrTooOld) {
+			return t.replay(b) // what is on disk is found too old at once now
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) changelogID() [16]byte { return w.names.topicIDs[w.names.changelog] }
+
+// position is the changelog offset from which a partition is replayed. What the folder has is dropped when replay
+// cannot begin there.
+func (t *takeover) position(id int32) (from int64, err error) {
+	w := t.w
+	log := changelog.Log{TopicID: w.changelogID(), TombstoneRetention: w.plan.TombstoneRetention / 2}
+	err = t.again("the bounds of the changelog", func() (bool, error) {
+		log.Start, log.End, err = w.lookups.bounds(t.ctx, w.names.changelog, id)
+		return err == nil, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	at, known, err := w.store.Position(id)
+	if err != nil || !known {
+		return log.Start, err
+	}
+	why := log.Stale(at, time.Now())
+	if why == "" {
+		return at.Offset, nil
+	}
+	w.log.Warn("the state of a partition on disk is dropped and restored", "partition", id, "why", why)
+	return log.Start, w.store.Wipe(id)
+}
+
+// poll replays what one fetch gives. For as long as nothing comes a dead owner's open transaction may be in the
+// way, so it asks now and then whom to fence.
+func (r *restore) poll() error {
+	w := r.t.w
+	wait, cancel := context.WithTimeout(r.t.ctx, fenceEvery)
+	fetches := r.client.PollRecords(wait, replayRecords)
+	cancel()
+	if r.t.ctx.Err() != nil {
+		return r.t.ctx.Err()
+	}
+	var err error
+	fetches.EachError(func(_ string, p int32, fault error) {
+		if !errors.Is(fault, context.DeadlineExceeded) {
+			w.log.Warn("restore", "partition", p, "error", fault)
+		}
+	})
+	rows := 0
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		replay := r.replays[p.Partition]
+		if replay == nil || len(p.Records) == 0 || err != nil {
+			return
+		}
+		rows += len(p.Records)
+		var done bool
+		if done, err = replay.Records(p.Records, r.level); done {
+			delete(r.replays, p.Partition)
+			r.client.PauseFetchPartitions(map[string][]int32{w.names.changelog: {p.Partition}})
+		}
+	})
+	w.metrics.restored.Add(float64(rows))
+	r.say()
+	if err == nil && rows == 0 && time.Since(r.fenced) > fenceEvery {
+		r.fenced = time.Now()
+		if fault := w.lookups.fence(r.t.ctx, w, r.t.partitions); fault != nil {
+			w.log.Warn("look for open transactions", "error", fault)
+		}
+	}
+	return err
+}
+
+// say reports a long restore.
+func (r *restore) say() {
+	if time.Since(r.said) < progressEvery {
+		return
+	}
+	r.said = time.Now()
+	for id, replay := range r.replays {
+		r.t.w.log.Info("restoring", "partition", id, "progress", replay.Report())
+	}
+}

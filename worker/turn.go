@@ -1,0 +1,183 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/module"
+
+	"github.com/statefun-kafka/statefun-kafka/invoker"
+)
+
+const (
+	// answersAtOnce bounds the answers that are applied before the loop looks at the rest again.
+	answersAtOnce = 64
+	// timersAtOnce bounds the delayed messages that one partition fires before the loop looks at the rest again.
+	timersAtOnce = 256
+	// idle is how long the loop sleeps when nothing wakes it.
+	idle = time.Second
+)
+
+// turn is the loop. It returns nil after a clean stop and an error when the worker cannot go on.
+func (w *Worker) turn(ctx context.Context) error {
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	stop := ctx.Done()
+	var deadline <-chan time.Time
+	for w.failure == nil {
+		answers := w.answers
+		if w.full() { // H10: what is collected fills a transaction; calls keep their answers until it is cut
+			answers = nil
+		}
+		select {
+		case a := <-answers:
+			w.now = time.Now()
+			w.answered(a)
+			w.drain()
+		case b := <-w.batches:
+			w.now = time.Now()
+			w.arrive(b)
+		case f := <-w.posts:
+			w.now = time.Now()
+			f()
+		case <-wake.C:
+			w.now = time.Now()
+		case <-stop:
+			stop = nil
+			deadline = time.After(stopTimeout)
+			w.now = time.Now()
+			w.beginStop()
+		case <-deadline:
+			w.log.Warn("the last commit takes too long and is left to the next start")
+			return nil
+		}
+		again := w.step()
+		if w.stopping && w.running == nil && !w.dirty() {
+			return w.failure
+		}
+		wake.Reset(max(again.Sub(w.now), 0))
+	}
+	return w.failure
+}
+
+// drain applies the answers that wait already, up to a bound.
+func (w *Worker) drain() {
+	for range answersAtOnce {
+		if w.full() {
+			return
+		}
+		select {
+		case a := <-w.answers:
+			w.answered(a)
+		default:
+			return
+		}
+	}
+}
+
+// step does what follows from any event: delayed messages, parked addresses, calls, a cut. It returns when to look
+// again if nothing happens.
+func (w *Worker) step() (again time.Time) {
+	again = w.now.Add(idle)
+	for _, p := range w.partitions {
+		if p.stage != running || w.stopping {
+			continue
+		}
+		if err := w.wakeTask(p); err != nil {
+			w.fail(err)
+			return again
+		}
+		if next := p.task.NextMillis(); next > 0 {
+			again = earlier(again, time.UnixMilli(next))
+		}
+	}
+	w.housekeep()
+	w.dispatch()
+	if at := w.maybeCut(); !at.IsZero() {
+		again = earlier(again, at)
+	}
+	return again
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (w *Worker) wakeTask(p *partition) error {
+	now := w.now.UnixMilli()
+	if next := p.task.NextMillis(); next == 0 || next > now {
+		return nil
+	}
+	p.task.Resume(now)
+	if w.full() {
+		return nil
+	}
+	due, err := p.task.Fire(now, timersAtOnce)
+	for _, e := range due {
+		w.send(p, e)
+	}
+	return err
+}
+
+// beginStop lets go of all that waits: readers and calls. What is applied goes into one more commit.
+func (w *Worker) beginStop() {
+	w.log.Info("stopping: what is applied is committed, calls in flight are left to the next owner", "in_flight", w.flight.count)
+	w.stopping = true
+	w.unready("stopping")
+	w.barriers = nil
+	for _, t := range w.takeovers {
+		t.cancel()
+	}
+	w.refetch()
+	w.epoch.cancel()
+}
+
+// report says what readiness waits for.
+func (w *Worker) report() {
+	if w.stopping {
+		return
+	}
+	waiting := 0
+	for _, p := range w.partitions {
+		if p.stage != running {
+			waiting++
+		}
+	}
+	w.metrics.partitions.WithLabelValues("running").Set(float64(len(w.partitions) - waiting))
+	w.metrics.partitions.WithLabelValues("restoring").Set(float64(waiting))
+	switch {
+	case w.captured == "":
+		w.unready("not a member of the group yet")
+	case waiting > 0:
+		w.unready(fmt.Sprintf("%d of %d partitions are being restored", waiting, len(w.partitions)))
+	case len(w.partitions) < len(w.assigned):
+		w.unready("partitions are assigned and not taken over yet")
+	default:
+		w.notReady.Store(nil)
+	}
+}
+
+// openEndpoints prepares to call the endpoints of the module.
+func (w *Worker) openEndpoints() error {
+	w.byEndpoint = map[*module.Endpoint]*endpoint{}
+	metrics := invoker.NewMetrics(w.Registerer)
+	for i := range w.Module.Endpoints {
+		spec := &w.Module.Endpoints[i]
+		e := &endpoint{spec: spec, limit: newLimit(w.Module.Application.Limits.InFlight), close: func() {}}
+		if w.Functions != nil {
+			e.call = w.Functions
+		} else {
+			caller, err := invoker.New(spec, metrics, w.log)
+			if err != nil {
+				return fmt.Errorf("module %s: endpoint %s: %w", spec.Position.File, spec.Functions, err)
+			}
+			e.call, e.close = caller.Call, caller.Close
+		}
+		w.endpoints, w.byEndpoint[spec] = append(w.endpoints, e), e
+	}
+	return nil
+}

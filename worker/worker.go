@@ -1,0 +1,245 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/kafka"
+	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/router"
+	"github.com/statefun-kafka/statefun-kafka/state"
+	"github.com/statefun-kafka/statefun-kafka/task"
+	"github.com/statefun-kafka/statefun-kafka/topics"
+)
+
+// Worker is one member of the application's consumer group.
+type Worker struct {
+	Config
+	log       *slog.Logger
+	metrics   *metrics
+	settings  kafka.Settings // of everything but the producer
+	producing kafka.Settings
+	router    *router.Router
+	catalog   *egress.Catalog
+	lookups   lookups
+	budget    *budget
+	egresses  map[protocol.TypeName]bool
+
+	// Set by prepare, before the loop begins, and never again.
+	plan          *topics.Plan
+	ingressTopics []topics.Topic
+	names         names
+	store         *state.Store
+	admin         *kgo.Client
+	group         *member
+
+	answers chan *answer
+	batches chan *batch
+	posts   chan func()
+	done    chan struct{} // closed when the loop has ended
+	work    sync.WaitGroup
+
+	notReady atomic.Pointer[string] // why, nil: ready
+
+	loop
+}
+
+// names are the topics and ids of the application.
+type names struct {
+	mailbox, changelog, deadLetter string
+	worker, transactional          string
+	topicIDs                       map[string][16]byte
+	deadLetterPartitions           int32
+	maxRecordBytes                 int
+}
+
+// loop is what only the loop's goroutine touches.
+type loop struct {
+	ctx        context.Context // of everything that the loop starts
+	partitions map[int32]*partition
+	assigned   map[int32]bool
+	captured   string // the member id to which ownership is tied
+	registry   *task.Registry
+	endpoints  []*endpoint
+	byEndpoint map[*module.Endpoint]*endpoint
+	flight     flight
+	ingress    *reader
+	mailboxes  *reader
+	takeovers  []*takeover
+	barriers   []*barrier
+	epoch      epoch
+
+	collected   []*kgo.Record // mailbox, egress and dead-letter records since the last cut
+	bytes       int           // of them
+	firstEffect time.Time
+	running     *transaction
+	lastCommit  time.Duration
+	lastCut     time.Time
+	counter     uint64 // of transactions
+	turns       uint64 // of paths
+	producer    *producer
+	now         time.Time
+	housekept   time.Time
+	swept       time.Time
+	trimmed     time.Time
+	revokes     []*revocation
+	stopping    bool
+	failure     error
+}
+
+// epoch bounds the calls that rest on one state of the tasks: an abort ends it.
+type epoch struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// New checks the configuration; nothing is opened before Run.
+func New(c Config) (*Worker, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		Config: c, log: c.Logger, metrics: newMetrics(c.Registerer),
+		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{Reserved: reserved(c.ApplicationID)}),
+		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
+		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
+		done: make(chan struct{}),
+	}
+	for _, e := range c.Module.Egresses {
+		w.egresses[e.ID] = true
+	}
+	var err error
+	if w.settings, w.producing, err = clientSettings(c); err != nil {
+		return nil, err
+	}
+	w.unready("starting")
+	return w, w.openEndpoints()
+}
+
+// answersWaiting is how many answers wait for the loop before calls wait to hand theirs over.
+const answersWaiting = 256
+
+// reserved are the topics that no function may write to.
+func reserved(application string) []string {
+	return []string{topics.Mailbox(application), topics.Changelog(application)}
+}
+
+func clientSettings(c Config) (reading, producing kafka.Settings, err error) {
+	var read, write []module.Property
+	for i := range c.Module.Ingresses {
+		read = append(read, c.Module.Ingresses[i].Properties...)
+	}
+	for i := range c.Module.Egresses {
+		write = append(write, c.Module.Egresses[i].Properties...)
+	}
+	if reading, err = kafka.NewSettings(c.Brokers, read); err != nil {
+		return reading, producing, err
+	}
+	if producing, err = kafka.NewSettings(c.Brokers, append(read[:len(read):len(read)], write...)); err != nil {
+		return reading, producing, err
+	}
+	return reading.With(c.ClientOptions...), producing.With(c.ClientOptions...), nil
+}
+
+func (w *Worker) unready(why string) { w.notReady.Store(&why) }
+
+// Ready is nil when every assigned partition runs; otherwise it says what is waited for.
+func (w *Worker) Ready() error {
+	if why := w.notReady.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
+}
+
+// Run works until ctx is done, which is a clean stop: it stops fetching, commits what is applied and leaves the
+// group; then it returns nil. It returns an error when the worker cannot go on; nothing is lost either way. Run may
+// be called once.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.close()
+	if err := w.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	w.loop.begin(background)
+	w.group = w.join()
+	err := w.turn(ctx)
+	close(w.done)
+	cancel()
+	w.epoch.cancel()
+	w.group.leave(err == nil)
+	w.work.Wait()
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", w.names.worker, err)
+	}
+	w.log.Info("stopped", "worker", w.names.worker)
+	return nil
+}
+
+func (l *loop) begin(ctx context.Context) {
+	l.ctx = ctx
+	l.partitions, l.assigned = map[int32]*partition{}, map[int32]bool{}
+	l.registry = task.NewRegistry()
+	l.newEpoch()
+}
+
+func (l *loop) newEpoch() {
+	if l.epoch.cancel != nil {
+		l.epoch.cancel()
+	}
+	l.epoch.ctx, l.epoch.cancel = context.WithCancel(l.ctx)
+}
+
+// post hands f to the loop; it is dropped once the loop has ended.
+func (w *Worker) post(f func()) {
+	select {
+	case w.posts <- f:
+	case <-w.done:
+	}
+}
+
+// spawn runs f on a goroutine of its own that Run waits for.
+func (w *Worker) spawn(f func()) {
+	w.work.Add(1)
+	go func() {
+		defer w.work.Done()
+		f()
+	}()
+}
+
+// fail ends the loop with an error that it cannot go on from.
+func (w *Worker) fail(err error) {
+	if w.failure == nil {
+		w.failure = err
+	}
+}
+
+func (w *Worker) close() {
+	for _, e := range w.endpoints {
+		e.close()
+	}
+	if w.producer != nil {
+		w.producer.client.Close()
+	}
+	if w.admin != nil {
+		w.admin.Close()
+	}
+	if w.store == nil {
+		return
+	}
+	if err := w.store.Close(); err != nil {
+		w.log.Error("close the state folder", "folder", w.StateDir, "error", err)
+	}
+}
