@@ -158,19 +158,20 @@ func (c *Catalog) BatchBytes(name string, now time.Time) int32 {
 	const least, most = 512, 1 << 30 // the bounds of kgo
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.opt.MaxRecordBytes
-	if t := c.topics[name]; t != nil {
-		n = c.limitLocked(t, now)
+	t := c.topics[name]
+	if t == nil {
+		t = &topic{}
 	}
-	return int32(min(max(n, least), most))
+	return int32(min(max(c.limitLocked(t, now)+framing, least), most))
 }
 
-// limitLocked returns the size above which a topic refuses a record.
+// limitLocked returns the largest Size of a record that a topic, and the client before it, takes.
 func (c *Catalog) limitLocked(t *topic, now time.Time) int {
 	n := c.opt.MaxRecordBytes
 	if t.facts.MaxMessageBytes > 0 {
 		n = min(n, t.facts.MaxMessageBytes)
 	}
+	n -= framing
 	if now.Before(t.ceiling.until) {
 		n = min(n, t.ceiling.bytes)
 	}

@@ -5,6 +5,9 @@ import "github.com/twmb/franz-go/pkg/kgo"
 // batchHead is the size of an empty record batch, format 2.
 const batchHead = 61
 
+// framing is what the client adds at most to a batch's size when it holds it against its limit: the length in front.
+const framing = 4
+
 // Size is the number of bytes of a batch that holds r alone, before compression: what max.message.bytes bounds.
 // Timestamp and offset are relative to the batch's and take one byte each.
 func Size(r *kgo.Record) int {

@@ -23,7 +23,7 @@ import (
 // maxTargets bounds the function types whose URL, request head and metrics are kept ready. With a
 // namespace pattern the types come from messages, so there is no other bound to them. Types beyond it
 // are still called, on a connection of their own each time and measured together as "other".
-const maxTargets = 4096
+const maxTargets = 1024
 
 // A Caller calls the functions of one endpoint. It is safe for concurrent use.
 type Caller struct {

@@ -122,11 +122,11 @@ func TestE5_TheSameBodyIsSentAgain(t *testing.T) {
 func TestE6_ADisconnectUsesItsShareOfTheBudgetOnly(t *testing.T) {
 	s := serveRaw(t, "tcp", func(s *rawServer, _ net.Conn, r *bufio.Reader) { s.readRequest(r) })
 	begin := time.Now()
-	e := fails(t, newCaller(t, s.url(), within(80*time.Millisecond, async())), KindClosed)
+	e := fails(t, newCaller(t, s.url(), within(400*time.Millisecond, async())), KindClosed, KindCallTimeout)
 	if took := time.Since(begin); e.Attempts < 3 || took > 5*time.Second {
-		t.Errorf("%d attempts in %s, want several within the budget of 80 ms", e.Attempts, took)
+		t.Errorf("%d attempts in %s, want several within the budget of 400 ms", e.Attempts, took)
 	}
-	if int64(e.Attempts) != s.requests.Load() {
+	if e.Kind == KindClosed && int64(e.Attempts) != s.requests.Load() {
 		t.Errorf("%d attempts counted, %d seen", e.Attempts, s.requests.Load())
 	}
 }
@@ -147,7 +147,7 @@ func TestE7_TheBudgetEndsACallThatHangs(t *testing.T) {
 }
 
 func TestTimeOutsOfOkhttpHaveTheirOwnKinds(t *testing.T) {
-	tr := within(300*time.Millisecond, okhttp())
+	tr := okhttp()
 	tr.Read, tr.Write = 30*time.Millisecond, 30*time.Millisecond
 	t.Run("read", func(t *testing.T) {
 		s := serveRaw(t, "tcp", func(s *rawServer, c net.Conn, r *bufio.Reader) {
@@ -155,8 +155,9 @@ func TestTimeOutsOfOkhttpHaveTheirOwnKinds(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 10\r\n\r\nhal")
 			_, _ = r.ReadByte()
 		})
-		e := fails(t, newCaller(t, s.url(), tr), KindReadTimeout, KindCallTimeout)
-		if e.Attempts < 2 {
+		c := newCaller(t, s.url(), tr)
+		c.endpoint.MaxAttempts = 2
+		if e := fails(t, c, KindReadTimeout); e.Attempts != 2 {
 			t.Errorf("%d attempts, a read time-out is retried", e.Attempts)
 		}
 	})
@@ -175,15 +176,14 @@ func TestTimeOutsOfOkhttpHaveTheirOwnKinds(t *testing.T) {
 		call(t, newCaller(t, s.url(), tr), "0123456789")
 	})
 	t.Run("write", func(t *testing.T) {
-		tr := tr
-		tr.Call, tr.Connect = 200*time.Millisecond, 200*time.Millisecond
 		release := make(chan struct{})
 		s := serveRaw(t, "tcp", func(*rawServer, net.Conn, *bufio.Reader) { <-release })
 		defer close(release)
 		c := newCaller(t, s.url(), tr)
+		c.endpoint.MaxAttempts = 1
 		_, err := c.Call(t.Context(), greeter, make([]byte, 64<<20))
 		var e *Error
-		if !errors.As(err, &e) || (e.Kind != KindWriteTimeout && e.Kind != KindCallTimeout) {
+		if !errors.As(err, &e) || e.Kind != KindWriteTimeout {
 			t.Fatalf("error %v", err)
 		}
 	})
@@ -287,7 +287,8 @@ func TestStatusAndContentTypeRules(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var n atomic.Int64
 			s := answerWith(t, func(w http.ResponseWriter, r *http.Request) { n.Add(1); tt.handler(w, r) })
-			c := newCaller(t, s.URL, within(60*time.Millisecond, tt.tr))
+			c := newCaller(t, s.URL, tt.tr)
+			c.endpoint.MaxAttempts = 2
 			if tt.kind == "" {
 				call(t, c, "hello")
 				return
@@ -350,7 +351,9 @@ func TestE15_AnAnswerTooLargeIsNotReadIntoMemory(t *testing.T) {
 	}
 	t.Run("40 MB with the default limit are retried by async", func(t *testing.T) {
 		s := serveRaw(t, "tcp", each("HTTP/1.1 200 OK\r\ncontent-type: "+mediaType+"\r\ncontent-length: 40000000\r\nconnection: close\r\n\r\n"))
-		if e := fails(t, newCaller(t, s.url(), within(50*time.Millisecond, async())), KindAnswerTooLarge); e.Attempts < 2 {
+		c := newCaller(t, s.url(), async())
+		c.endpoint.MaxAttempts = 2
+		if e := fails(t, c, KindAnswerTooLarge); e.Attempts != 2 {
 			t.Errorf("%d attempts", e.Attempts)
 		}
 	})

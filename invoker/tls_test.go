@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -105,7 +107,7 @@ func TestTLS(t *testing.T) {
 		pool := x509.NewCertPool()
 		pool.AddCert(client.cert)
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{server.sign(t, key)}, PrivateKey: key}}, ClientCAs: pool, ClientAuth: clients}
-		s.Config.ErrorLog = nil
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.StartTLS()
 		t.Cleanup(s.Close)
 		return s

@@ -136,14 +136,18 @@ func (r *reader) checkTargets() {
 	}
 	for _, in := range r.module.Ingresses {
 		for _, t := range in.Topics {
-			for i, fn := range t.Targets {
-				if r.serves(fn) {
-					continue
-				}
-				r.warn(r.targetsAt[t.Position][i], fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
-					fn, t.Topic, in.InvalidRecordHandling), didYouMean(fn.String(), patterns))
-			}
+			r.checkTopicTargets(in, t, patterns)
 		}
+	}
+}
+
+func (r *reader) checkTopicTargets(in Ingress, t IngressTopic, patterns []string) {
+	for i, fn := range t.Targets {
+		if r.serves(fn) {
+			continue
+		}
+		r.warn(r.targetsAt[t.Position][i], fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
+			fn, t.Topic, in.InvalidRecordHandling), didYouMean(fn.String(), patterns))
 	}
 }
 

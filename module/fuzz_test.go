@@ -16,10 +16,12 @@ func FuzzRead(f *testing.F) {
 			r := newReader(Options{Lenient: lenient, Getenv: func(name string) (string, bool) { return name, name != "" }})
 			r.read("module.yaml", []byte(text))
 			m, err := r.finish()
-			if (m == nil) == (err == nil) {
-				t.Errorf("module %v, error %v", m, err)
-			}
-			if err != nil && len(err.(Errors)) == 0 {
+			switch {
+			case m == nil:
+				t.Error("no module")
+			case err == nil && (len(m.Endpoints) == 0 || len(m.Ingresses) == 0 || m.Application.ID == ""):
+				t.Errorf("half a module is accepted: %+v", m)
+			case err != nil && len(err.(Errors)) == 0:
 				t.Error("refused without a problem")
 			}
 		}

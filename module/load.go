@@ -27,7 +27,8 @@ type Options struct {
 
 // Load reads module files as one module. Of a folder it reads every *.yaml and *.yml, and the
 // module.yaml of each of its sub-folders, which is how StateFun's image keeps several modules.
-// The error is of type Errors and holds all problems of all files.
+// The error is of type Errors and holds all problems of all files. The module that comes with an error holds
+// what could be read: it is for further checks, so that their problems are told together, and never to be run.
 func Load(paths []string, opt Options) (*Module, error) {
 	r := newReader(opt)
 	if len(paths) == 0 {
@@ -49,7 +50,7 @@ func (r *reader) finish() (*Module, error) {
 	SortProblems(r.problems)
 	SortProblems(r.module.Warnings)
 	if len(r.problems) > 0 {
-		return nil, Errors(r.problems)
+		return r.module, Errors(r.problems)
 	}
 	return r.module, nil
 }
@@ -141,6 +142,9 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// largestFile is far above any module; a larger file was named by mistake and would take minutes to parse.
+const largestFile = 4 << 20
+
 func (r *reader) readFile(path string) {
 	if slices.Contains(r.loaded, path) {
 		r.report(Position{File: path}, "the file is given twice", "name each module file once")
@@ -149,6 +153,10 @@ func (r *reader) readFile(path string) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		r.unreadable(path, err)
+		return
+	}
+	if len(text) > largestFile {
+		r.report(Position{File: path}, "is larger than 4 MiB: it cannot be a module", "")
 		return
 	}
 	r.read(path, text)

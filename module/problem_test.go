@@ -8,8 +8,8 @@ import (
 // A problemCase is a module.yaml that is wrong. A second file, tail.yaml, makes the module whole.
 type problemCase struct{ text, want string }
 
-func TestProblems(t *testing.T) {
-	for name, c := range map[string]problemCase{
+// documentProblems are wrong documents.
+var documentProblems = map[string]problemCase{
 		"F2 an unknown kind lists the known ones": {
 			"kind: io.statefun.kafka.v1/ingres\nspec: {}\n",
 			`module.yaml:1: kind: "io.statefun.kafka.v1/ingres" is not a kind; known kinds are io.statefun.endpoints.v1/http, io.statefun.endpoints.v2/http, io.statefun.kafka.v1/egress, io.statefun.kafka.v1/ingress or statefun-kafka.v1/application (did you mean "io.statefun.kafka.v1/ingress"?)`},
@@ -60,6 +60,10 @@ func TestProblems(t *testing.T) {
 		"a bad enum value":               {endpointText("a/b") + "  onFailure: retri\n", `module.yaml:5: spec.onFailure: "retri" is unknown: use retry, dead-letter or skip (did you mean "retry"?)`},
 		"a bad number":                   {endpointText("a/b") + "  maxNumBatchRequests: many\n", `module.yaml:5: spec.maxNumBatchRequests: "many" is not a whole number`},
 		"a number out of range":          {endpointText("a/b") + "  maxAttempts: -1\n", `module.yaml:5: spec.maxAttempts: -1 is out of range: 0 to 2147483647`},
+}
+
+// endpointProblems are wrong endpoints.
+var endpointProblems = map[string]problemCase{
 		"a URL without scheme":           {endpointURL("host/f"), `module.yaml:4: spec.urlPathTemplate: the URL has no scheme: begin it with http://, https:// or http+unix://`},
 		"a URL with another scheme":      {endpointURL("ftp://host/f"), `module.yaml:4: spec.urlPathTemplate: the URL has scheme "ftp": use http, https or http+unix`},
 		"a URL without host":             {endpointURL("http:///f"), `module.yaml:4: spec.urlPathTemplate: the URL has no host`},
@@ -84,6 +88,10 @@ func TestProblems(t *testing.T) {
 			okHTTPText("timeouts: {read: 2 min}"), `module.yaml:7: spec.transport.timeouts.read: 2m0s is longer than call (1m0s)`},
 		"async keys on okhttp": {okHTTPText("pool_size: 5"), `module.yaml:7: spec.transport: unknown key "pool_size"`},
 		"a bad duration":       {okHTTPText("timeouts: {call: 1 fortnight}"), `module.yaml:7: spec.transport.timeouts.call: duration "1 fortnight" has unknown unit "fortnight": use d, h, min, s, ms, µs or ns`},
+}
+
+// ingressProblems are wrong ingresses.
+var ingressProblems = map[string]problemCase{
 		"G8 no consumer group": {
 			ingressText("consumerGroupId", ""), `module.yaml:2: spec: missing key "consumerGroupId"`},
 		"no address":     {ingressText("address", ""), `module.yaml:2: spec: missing key "address" (write address: host:port)`},
@@ -140,6 +148,10 @@ func TestProblems(t *testing.T) {
 			ingressText("", "properties:\n    - a: b\n      c: d"), `module.yaml:9: spec.properties[0]: "c" is a second key in one list element (begin its line with - too)`},
 		"a property with a map for its value": {
 			ingressText("", "properties:\n    - a: {b: c}"), `module.yaml:8: spec.properties[0].a: must be text, found a map`},
+}
+
+// egressProblems are wrong egresses, and what only several documents show.
+var egressProblems = map[string]problemCase{
 		"an egress without address": {
 			"kind: io.statefun.kafka.v1/egress\nspec:\n  id: a/out\n", `module.yaml:2: spec: missing key "address" (write address: host:port)`},
 		"an unknown semantic": {
@@ -173,7 +185,11 @@ func TestProblems(t *testing.T) {
 			"module.yaml:2: not YAML: ',' or ']' must be specified\n" +
 				"module.yaml:4: kind: \"x/y\" is not a kind; known kinds are io.statefun.endpoints.v1/http, io.statefun.endpoints.v2/http, io.statefun.kafka.v1/egress, io.statefun.kafka.v1/ingress or statefun-kafka.v1/application"},
 		"a tab for indentation": {"kind: a\nspec:\n\tid: b\n", "module.yaml:3: not YAML: found character '\t' that cannot start any token"},
-	} {
+}
+
+func TestProblems(t *testing.T) {
+	for _, cases := range []map[string]problemCase{documentProblems, endpointProblems, ingressProblems, egressProblems} {
+		for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			files := map[string]string{"module.yaml": c.text, "tail.yaml": tail}
 			_, err := loadFiles(t, files, []string{"module.yaml", "tail.yaml"}, Options{})

@@ -172,9 +172,10 @@ func (t *Task) ready(m *Mailbox) {
 	t.Ready(m)
 }
 
-// release forgets a mailbox that has nothing left.
+// release forgets a mailbox that has nothing left. A list may still have one that was forgotten already and has a
+// successor of the same address, which must stay.
 func (t *Task) release(m *Mailbox) {
-	if m.flight == nil && !m.queued && m.Waiting() == 0 && m.attempts == 0 {
+	if m.flight == nil && !m.queued && m.Waiting() == 0 && m.attempts == 0 && t.mailboxes[m.Target] == m {
 		delete(t.mailboxes, m.Target)
 	}
 }

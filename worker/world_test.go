@@ -15,10 +15,10 @@ import (
 
 // world is a broker in memory with topics "in" and "out" and a module that routes one to test/f.
 type world struct {
-	t      *testing.T
-	broker *broker.Broker
-	module *module.Module
-	client *kgo.Client
+	t       *testing.T
+	brokers []string
+	module  *module.Module
+	client  *kgo.Client
 }
 
 const moduleText = `
@@ -55,12 +55,18 @@ func newWorld(t *testing.T, partitions int32) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
+	return newWorldAt(t, moduleText, b.Addr())
+}
+
+// newWorldAt is a world on brokers that are there already.
+func newWorldAt(t *testing.T, module string, brokers ...string) *world {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &world{t: t, broker: b, client: client, module: loadModule(t, moduleText)}
+	return &world{t: t, brokers: brokers, client: client, module: loadModule(t, module)}
 }
 
 func loadModule(t *testing.T, text string) *module.Module {
@@ -82,7 +88,7 @@ func (w *world) config(dir string) Config {
 		level = slog.LevelDebug
 	}
 	return Config{
-		Module: w.module, Brokers: []string{w.broker.Addr()}, StateDir: dir, WorkerID: "w1",
+		Module: w.module, Brokers: w.brokers, StateDir: dir, WorkerID: "w1",
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 }
@@ -97,7 +103,7 @@ func (w *world) send(key, value string) {
 // collect reads n committed records of the topic.
 func (w *world) collect(topic string, n int) (records []*kgo.Record) {
 	w.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		w.t.Fatal(err)

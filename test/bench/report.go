@@ -20,6 +20,18 @@ type report struct {
 	Goals   []goal    `json:"goals"`
 }
 
+// noise is the share of the processors that others may use before the figures say little.
+const noise = 0.1
+
+// others is the highest share that programs outside the benchmark had in any run.
+func (t table) others() float64 {
+	var most float64
+	for _, r := range t {
+		most = max(most, r.Others)
+	}
+	return most
+}
+
 // machine describes what the figures were measured on.
 func machine() string {
 	model := "unknown processor"
@@ -49,6 +61,9 @@ func (r *report) writeText(w io.Writer, all []scenario) error {
 			return err
 		}
 	}
+	if others := r.Results.others(); others > noise {
+		fmt.Fprintf(w, "\nother programs used up to %.0f %% of the processors during a run: the figures are no good, measure on a quiet machine\n", others*100)
+	}
 	if len(r.Goals) == 0 {
 		return nil
 	}
@@ -75,11 +90,11 @@ func (r *report) writeScenario(w io.Writer, s scenario) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	switch {
 	case strings.HasPrefix(s.Name, "latency"):
-		fmt.Fprintln(t, "p50 ms\tp90 ms\tp99 ms\tmax ms\tCPU µs\tMiB\t  system\t")
+		fmt.Fprintln(t, "p50 ms\tp90 ms\tp99 ms\tmax ms\tCPU µs\tMiB\tothers %\t  system\t")
 	case s.Name == "start":
 		fmt.Fprintln(t, "first output s\tMiB\t  system\t")
 	default:
-		fmt.Fprintln(t, "records/s\tof bare\tfirst to last\tfrom start\tCPU µs\tof bare\tfunction µs\tbroker µs\tinputs/call\tMiB\tfirst output s\t  system\t")
+		fmt.Fprintln(t, "records/s\tof bare\tfirst to last\tfrom start\tCPU µs\tof bare\tfunction µs\tbroker µs\tinputs/call\tMiB\tfirst output s\tothers %\t  system\t")
 	}
 	for _, row := range rows {
 		fmt.Fprintln(t, r.cells(s.Name, row)+"\t  "+row.Title+"\t  "+verdict(row)+"\t")
@@ -91,22 +106,22 @@ func (r *report) cells(scenario string, row result) string {
 	switch {
 	case strings.HasPrefix(scenario, "latency"):
 		if row.Latency == nil {
-			return "–\t–\t–\t–\t–\t–"
+			return "–\t–\t–\t–\t–\t–\t–"
 		}
 		l := row.Latency
-		return fmt.Sprintf("%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f", l.P50, l.P90, l.P99, l.Max, row.CPUMicros, row.PeakRSSMiB)
+		return fmt.Sprintf("%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f", l.P50, l.P90, l.P99, l.Max, row.CPUMicros, row.PeakRSSMiB, row.Others*100)
 	case scenario == "start":
 		if row.FirstOutput == 0 {
 			return "–\t–"
 		}
 		return fmt.Sprintf("%.2f\t%.0f", row.FirstOutput, row.PeakRSSMiB)
 	case row.PerSecond == 0:
-		return "–\t–\t–\t–\t–\t–\t–\t–\t–\t–\t–"
+		return "–\t–\t–\t–\t–\t–\t–\t–\t–\t–\t–\t–"
 	default:
-		return fmt.Sprintf("%.0f\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%.2f", row.PerSecond,
+		return fmt.Sprintf("%.0f\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%.2f\t%.0f", row.PerSecond,
 			times(r.Results.ratio(scenario, row.System, perSecond)), row.FirstToLast, row.FromStart, row.CPUMicros,
 			times(r.Results.ratio(scenario, row.System, cpuMicros)), row.FunctionMicros, row.BrokerMicros, row.PerCall,
-			row.PeakRSSMiB, row.FirstOutput)
+			row.PeakRSSMiB, row.FirstOutput, row.Others*100)
 	}
 }
 

@@ -26,7 +26,9 @@ type result struct {
 	PerCall        float64 `json:"invocationsPerCall,omitempty"`
 	PeakRSSMiB     float64 `json:"peakRSSMiB,omitempty"`
 	FirstOutput    float64 `json:"firstOutputSeconds,omitempty"`
-	Latency        *spread `json:"latency,omitempty"`
+	// Others is the share of the machine's processors that went to programs outside the benchmark meanwhile.
+	Others  float64 `json:"othersShare,omitempty"`
+	Latency *spread `json:"latency,omitempty"`
 	// Problems is what the checker found, or why there is no figure; empty when all is right.
 	Problems []string `json:"problems,omitempty"`
 	// Missing says why the system was not measured at all, for example a toolchain that is not here.

@@ -46,6 +46,24 @@ func TestStatIsReadBehindANameWithBlanksAndParentheses(t *testing.T) {
 	}
 }
 
+func TestLedgerTellsWhoUsedWhat(t *testing.T) {
+	busy, all, err := parseMachine("cpu  10 20 30 400 40 5 6 7 1 1\ncpu0 1\n")
+	if err != nil || busy != 780*time.Millisecond || all != 5180*time.Millisecond {
+		t.Fatalf("busy %v of %v, %v", busy, all, err)
+	}
+	if _, _, err := parseMachine("intr 1"); err == nil {
+		t.Fatal("another line was accepted")
+	}
+	const ms = time.Millisecond
+	before := ledger{process: 0, function: 10 * ms, broker: 100 * ms, self: 5 * ms, busy: 1000 * ms, all: 2000 * ms}
+	after := ledger{process: 60 * ms, function: 30 * ms, broker: 110 * ms, self: 10 * ms, busy: 1295 * ms, all: 3000 * ms, peakRSS: 1 << 21}
+	var res result
+	after.enter(&res, before, 1000, 20*ms)
+	if res.CPUMicros != 40 || res.FunctionMicros != 20 || res.BrokerMicros != 10 || res.PeakRSSMiB != 2 || res.Others != 0.2 {
+		t.Fatalf("%+v", res)
+	}
+}
+
 // sample is a table with the bare loop, and a worker whose results are all right but one.
 func sample() table {
 	return table{

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/bench/plot"
 )
 
 const (
@@ -29,11 +31,12 @@ type scenario struct {
 
 // scenarios are all questions, in the order of the tables.
 func scenarios(o options) []scenario {
+	records, hops, ids := plot.Thousands(o.Records), plot.Thousands(o.HopRecords), plot.Thousands(o.IDs)
 	return []scenario{
 		{"start", "start to first committed record", measureStart},
-		{"drain", fmt.Sprintf("drain of %d records over %d ids", o.Records, o.IDs), drain("drain", "bench/counter", o.Records, o.IDs)},
-		{"distinct", fmt.Sprintf("drain of %d records, each with an id of its own", o.Records), drain("distinct", "bench/counter", o.Records, o.Records)},
-		{"hops", fmt.Sprintf("three hops between functions, %d records over %d ids", o.HopRecords, o.IDs), drain("hops", "bench/hop0", o.HopRecords, o.IDs)},
+		{"drain", fmt.Sprintf("drain of %s records over %s ids", records, ids), drain("drain", "bench/counter", o.Records, o.IDs)},
+		{"distinct", fmt.Sprintf("drain of %s records, each with an id of its own", records), drain("distinct", "bench/counter", o.Records, o.Records)},
+		{"hops", fmt.Sprintf("drain of %s records over %s ids through three hops between functions", hops, ids), drain("hops", "bench/hop0", o.HopRecords, o.IDs)},
 		{"latency-2000", "record in to committed record out at 2,000/s", latency("latency-2000", 2000, o)},
 		{"latency-200", "record in to committed record out at 200/s", latency("latency-200", 200, o)},
 	}
@@ -52,7 +55,7 @@ func measureStart(ctx context.Context, l *lab, s system) (result, error) {
 	}
 	return result{
 		Inputs: startInputs, FirstOutput: up.first.Seconds(), Problems: problems,
-		PeakRSSMiB: mebibytes(up.used.PeakRSS),
+		PeakRSSMiB: float64(up.used.PeakRSS) / (1 << 20),
 	}, nil
 }
 
@@ -123,15 +126,17 @@ func drain(name, target string, inputs, ids int) func(context.Context, *lab, sys
 			return res, err
 		}
 		defer func() { err = errors.Join(err, r.end()) }()
-		before := l.brokerCPU()
+		before, err := r.ledger()
+		if err != nil {
+			return res, err
+		}
 		if err := r.start(); err != nil {
 			return res, err
 		}
 		if err := r.await(ctx, inputs, s.patience); err != nil {
 			return res, err
 		}
-		res = result{Inputs: inputs}
-		if err := r.takeCosts(&res, inputs, up.used.CPU, before); err != nil {
+		if res, err = r.costs(before, inputs, up.used.CPU); err != nil {
 			return res, err
 		}
 		r.reader.finish()
@@ -170,19 +175,17 @@ func latency(name string, perSecond int, o options) func(context.Context, *lab, 
 		if err := r.await(ctx, 1, startPatience); err != nil {
 			return res, err
 		}
-		up, err := r.process.usage()
+		before, err := r.ledger()
 		if err != nil {
 			return res, err
 		}
-		before := l.brokerCPU()
 		if err := w.producePaced(ctx, l.client, in, 1, inputs, perSecond); err != nil {
 			return res, err
 		}
 		if err := r.await(ctx, inputs, startPatience); err != nil {
 			return res, err
 		}
-		res = result{Inputs: inputs}
-		if err := r.takeCosts(&res, inputs, up.CPU, before); err != nil {
+		if res, err = r.costs(before, inputs, 0); err != nil {
 			return res, err
 		}
 		r.reader.finish()
@@ -192,31 +195,18 @@ func latency(name string, perSecond int, o options) func(context.Context, *lab, 
 	}
 }
 
-// takeCosts reads what the processes have used for n inputs.
-func (r *run) takeCosts(res *result, n int, startUp, brokerBefore time.Duration) error {
-	used, err := r.process.usage()
+// costs begins the result of n inputs with what they have cost since before.
+func (r *run) costs(before ledger, n int, startUp time.Duration) (result, error) {
+	res := result{Inputs: n}
+	after, err := r.ledger()
 	if err != nil {
-		return err
+		return res, err
 	}
-	micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(n) }
-	res.CPUMicros = micros(max(0, used.CPU-startUp))
-	res.PeakRSSMiB = mebibytes(used.PeakRSS)
-	if brokerBefore > 0 {
-		res.BrokerMicros = micros(r.lab.brokerCPU() - brokerBefore)
-	}
-	if r.function == nil {
-		return nil
-	}
-	if used, err = r.function.usage(); err != nil {
-		return err
-	}
-	res.FunctionMicros = micros(used.CPU)
+	after.enter(&res, before, n, startUp)
 	calls, invocations, err := r.meter()
 	if err != nil {
-		return err
+		return res, err
 	}
 	res.PerCall = float64(invocations) / float64(max(1, calls))
-	return nil
+	return res, nil
 }
-
-func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 // reader collects what a read_committed consumer sees on some topics, from their beginning.
 type reader struct {
 	client *kgo.Client
+	prefix []byte // of the keys of the records that are kept
 
 	mu      sync.Mutex
 	records []*kgo.Record
@@ -20,6 +23,12 @@ type reader struct {
 
 // read starts a reader that ends with the test. The topics must exist.
 func (c *cluster) read(t *testing.T, topics ...string) *reader {
+	t.Helper()
+	return c.readKeys(t, "", topics...)
+}
+
+// readKeys starts a reader that passes over records whose key lacks the prefix.
+func (c *cluster) readKeys(t *testing.T, prefix string, topics ...string) *reader {
 	t.Helper()
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(c.addr()),
@@ -32,7 +41,7 @@ func (c *cluster) read(t *testing.T, topics ...string) *reader {
 	if err != nil {
 		t.Fatalf("open a reader: %v", err)
 	}
-	r := &reader{client: client, changed: make(chan struct{})}
+	r := &reader{client: client, prefix: []byte(prefix), changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -50,6 +59,7 @@ func (c *cluster) read(t *testing.T, topics ...string) *reader {
 }
 
 func (r *reader) add(records []*kgo.Record) {
+	records = slices.DeleteFunc(records, func(got *kgo.Record) bool { return !bytes.HasPrefix(got.Key, r.prefix) })
 	if len(records) == 0 {
 		return
 	}

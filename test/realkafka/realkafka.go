@@ -213,7 +213,8 @@ func (b *Broker) awaitReady(ctx context.Context, p *process) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for Kafka %s at %s (last answer: %w): %w", b.Version(), b.Addr(), last, ctx.Err())
+			return fmt.Errorf("wait for Kafka %s at %s (last answer: %w): %w; its log ends with:\n%s",
+				b.Version(), b.Addr(), last, ctx.Err(), tail(b.LogFile()))
 		case <-p.done:
 			return fmt.Errorf("kafka %s ended before it answered: %w; its log ends with:\n%s",
 				b.Version(), p.err, tail(b.LogFile()))

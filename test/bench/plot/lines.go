@@ -15,7 +15,7 @@ type Series struct {
 const (
 	linesWidth, linesHeight    = 860, 460
 	plotLeft, plotRight        = 70.0, 620.0
-	plotTop, plotBottom        = 70.0, 400.0
+	plotTop, plotBottom        = 88.0, 400.0
 	legendLeft, legendLineStep = 645.0, 22.0
 	// lastNines is how far the axis of quantiles goes: 99.9 %.
 	lastNines = 3.0
@@ -53,7 +53,7 @@ func Quantiles(title, subtitle, unit string, all []Series) string {
 		}
 	}
 	c.text((plotLeft+plotRight)/2, plotBottom+44, "middle", "#444", "share of records that were at least as fast")
-	c.text(20, plotTop-6, "start", "#444", unit)
+	c.text(plotLeft-8, plotTop-16, "end", "#444", unit)
 	for i, s := range all {
 		c.curve(s, x, y)
 		top := plotTop + 10 + legendLineStep*float64(i)

@@ -5,6 +5,8 @@ package plot
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -52,12 +54,17 @@ func (c *canvas) close() string {
 	return c.Builder.String()
 }
 
-// number writes v with as many digits as one reads off a plot, thousands apart.
+// number writes v with as many digits as one reads off a plot.
 func number(v float64) string {
 	if v < 10 {
 		return fmt.Sprintf("%.2g", v)
 	}
-	s := fmt.Sprintf("%.0f", v)
+	return Thousands(int(math.Round(v)))
+}
+
+// Thousands writes a count of 0 or more with its thousands apart.
+func Thousands(n int) string {
+	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}

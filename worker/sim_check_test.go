@@ -1,0 +1,242 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/state"
+)
+
+// settle waits until every expected input has its egress record, checks each of them, and that nothing follows.
+func (s *sim) settle() {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	lists := map[int]map[int]string{} // address → place → input
+	seen := map[string]bool{}
+	deadline := 30 * time.Second
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+		fetches := client.PollFetches(ctx)
+		over := ctx.Err() != nil
+		cancel()
+		if over {
+			break
+		}
+		fetches.EachRecord(func(r *kgo.Record) { s.record(r, lists, seen) })
+		if len(seen) == len(s.want) {
+			deadline = 300 * time.Millisecond // nothing more may come
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.want)) {
+		if !seen[id] {
+			s.t.Errorf("input %s of address %d was lost", id, s.want[id])
+		}
+	}
+	if !s.t.Failed() {
+		s.checkOrder(lists)
+	}
+}
+
+func (s *sim) record(r *kgo.Record, lists map[int]map[int]string, seen map[string]bool) {
+	id, at, _ := strings.Cut(string(r.Value), "@")
+	place, _ := strconv.Atoi(at)
+	a := addressOf(string(r.Key))
+	want, is := s.want[id]
+	switch {
+	case !is:
+		s.t.Errorf("egress has %s, which nobody sent or which was cancelled", r.Value)
+	case want != a:
+		s.t.Errorf("input %s came to address %d, not %d", id, a, want)
+	case seen[id]:
+		s.t.Errorf("egress has input %s twice", id)
+	case lists[a][place] != "":
+		s.t.Errorf("address %d processed %s and %s as number %d", a, lists[a][place], id, place)
+	}
+	seen[id] = true
+	if lists[a] == nil {
+		lists[a] = map[int]string{}
+	}
+	lists[a][place] = id
+}
+
+// checkOrder: per sender and target in the order sent, per ingress partition and key in offset order.
+func (s *sim) checkOrder(lists map[int]map[int]string) {
+	place := map[string]int{}
+	for _, list := range lists {
+		for n, id := range list {
+			place[id] = n
+		}
+	}
+	records := map[string]ingressRecord{}
+	for _, r := range s.sent {
+		records[r.id] = r
+	}
+	for a, list := range lists {
+		last, lastID := map[string][2]int64{}, map[string]string{}
+		for n := 1; n <= len(list); n++ {
+			id := list[n]
+			if id == "" {
+				s.t.Errorf("address %d has no input number %d of %d", a, n, len(list))
+				continue
+			}
+			from, at, ordered := s.sender(id, place, records)
+			if !ordered {
+				continue
+			}
+			if was, is := last[from]; is && slices.Compare(at[:], was[:]) <= 0 {
+				s.t.Errorf("order: from %s, address %d got %s before %s", from, a, lastID[from], id)
+			}
+			last[from], lastID[from] = at, id
+		}
+	}
+}
+
+// sender names where an input came from and its place among what that sender sent.
+func (s *sim) sender(id string, place map[string]int, records map[string]ingressRecord) (from string, at [2]int64, ordered bool) {
+	i := strings.LastIndexByte(id, '.')
+	if i < 0 {
+		r := records[id]
+		return fmt.Sprintf("ingress partition %d", r.partition), [2]int64{r.offset}, true
+	}
+	parent, suffix := id[:i], id[i+1:]
+	n, err := strconv.Atoi(suffix)
+	if suffix == "x" {
+		n, err = 9, nil // it is sent last
+	}
+	return fmt.Sprint("address ", s.want[parent]), [2]int64{int64(place[parent]), int64(n)}, err == nil
+}
+
+// checkRows holds the changelog and the store against each other, and the rows that must be gone.
+func (s *sim) checkRows() {
+	truth := s.foldChangelog()
+	for key, value := range truth {
+		switch kind := key.key[0]; kind {
+		case state.KindPending, state.KindTimer, state.KindToken:
+			s.t.Errorf("partition %d: a row of kind %q is left: %x = %x", key.partition, kind, key.key, value)
+		}
+	}
+	store, err := state.Open(state.Options{Dir: "/state", FS: s.disk, ApplicationID: "app", WorkerID: "w1"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer store.Close()
+	for p := range int32(simPartitions) {
+		n := 0
+		err := store.Scan(p, []byte{0}, nil, 0, func(key, value []byte) error {
+			n++
+			if want := truth[rowKey{p, string(key)}]; !bytes.Equal(want, value) {
+				s.t.Errorf("partition %d: the store has %x = %x, the changelog %x", p, key, value, want)
+			}
+			return nil
+		})
+		if err != nil {
+			s.t.Error(err)
+		}
+		want := 0
+		for key := range truth {
+			if key.partition == p {
+				want++
+			}
+		}
+		if n != want {
+			s.t.Errorf("partition %d: the store has %d rows, the changelog %d", p, n, want)
+		}
+	}
+	s.checkState(truth)
+	s.checkTransactions()
+}
+
+type rowKey struct {
+	partition int32
+	key       string
+}
+
+// foldChangelog is the truth: the last committed row of each key.
+func (s *sim) foldChangelog() map[rowKey][]byte {
+	ends, err := s.admin.ListEndOffsets(context.Background(), "app-changelog")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics("app-changelog"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	rows := map[rowKey][]byte{}
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) { left[o.Partition] = o.Offset })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			s.t.Fatalf("the changelog cannot be read to its ends: %v are left", left)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				key := rowKey{r.Partition, string(r.Key)}
+				if r.Value == nil {
+					delete(rows, key)
+				} else {
+					rows[key] = r.Value
+				}
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return rows
+}
+
+// checkState holds the lists of processed inputs in the changelog against the expected inputs.
+func (s *sim) checkState(truth map[rowKey][]byte) {
+	seen := map[string]bool{}
+	for key, row := range truth {
+		if key.key[0] != state.KindValue {
+			continue
+		}
+		a, name, err := state.ParseValueKey([]byte(key.key))
+		if err != nil || name != "list" {
+			continue
+		}
+		v, err := state.ParseValue(row)
+		if err != nil {
+			s.t.Error(err)
+			continue
+		}
+		for _, id := range strings.Split(string(v.Bytes), ",") {
+			if seen[id] || s.want[id] != addressOf(a.ID) {
+				s.t.Errorf("the state of %s has input %s, twice or not its own", a, id)
+			}
+			seen[id] = true
+		}
+	}
+	if len(seen) != len(s.want) {
+		s.t.Errorf("the states have %d inputs, want %d", len(seen), len(s.want))
+	}
+}
+
+func (s *sim) checkTransactions() {
+	listed, err := s.admin.ListTransactions(context.Background(), nil, []string{"Ongoing"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for id := range listed {
+		s.t.Errorf("transaction of %s is left open", id)
+	}
+}

@@ -1,0 +1,127 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// network is a process' way to the brokers. It can be cut for good, as by kill -9, and can lose the answer to the
+// next EndTxn: the request was written, the connection breaks.
+type network struct {
+	mu      sync.Mutex
+	gone    bool
+	conns   map[net.Conn]bool
+	loseEnd atomic.Bool
+}
+
+var errCut = errors.New("the network is cut")
+
+func (n *network) dial(ctx context.Context, kind, host string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, kind, host)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil && n.gone {
+		conn.Close()
+		err = errCut
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n.conns == nil {
+		n.conns = map[net.Conn]bool{}
+	}
+	n.conns[conn] = true
+	return conn, nil
+}
+
+func (n *network) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gone = true
+	n.breakAll()
+}
+
+func (n *network) breakAll() {
+	for c := range n.conns {
+		c.Close()
+	}
+	n.conns = nil
+}
+
+func (n *network) heal() { n.loseEnd.Store(false) }
+
+// OnBrokerWrite is kgo's hook.
+func (n *network) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && key == int16(kmsg.EndTxn) && n.loseEnd.CompareAndSwap(true, false) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.breakAll()
+	}
+}
+
+// fault lets one fault happen, or none.
+func (s *sim) fault() {
+	faults := []struct {
+		name string
+		do   func()
+	}{
+		{"kill", func() { s.kill(); s.start() }},
+		{"answer to EndTxn lost", func() { s.network.loseEnd.Store(true) }},
+		{"EndTxn not done, unknown error", func() { s.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
+		{"EndTxn abortable", func() { s.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
+		{"EndTxn concurrent transactions", func() { s.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
+		{"answer to produce lost", func() { s.inject(kmsg.Produce, kerr.RequestTimedOut, "") }},
+		{"produce to another leader", func() { s.inject(kmsg.Produce, kerr.NotLeaderForPartition, "") }},
+		{"changelog row refused", func() { s.inject(kmsg.Produce, kerr.MessageTooLarge, "app-changelog") }},
+		{"egress record refused", func() { s.inject(kmsg.Produce, kerr.InvalidRecord, "out") }},
+		{"answer to offsets lost", func() { s.inject(kmsg.TxnOffsetCommit, kerr.RequestTimedOut, "") }},
+		{"offsets: illegal generation", func() { s.inject(kmsg.TxnOffsetCommit, kerr.IllegalGeneration, "") }},
+		{"offsets: rebalance in progress", func() { s.inject(kmsg.TxnOffsetCommit, kerr.RebalanceInProgress, "") }},
+		{"offsets: concurrent transactions", func() { s.inject(kmsg.TxnOffsetCommit, kerr.ConcurrentTransactions, "") }},
+		{"offsets: unknown member", func() { s.evict() }},
+		{"producer fenced", func() { s.steal() }},
+		{"leaders moved", func() { s.cluster.ShufflePartitionLeaders() }},
+		{"coordinators moved", func() { s.cluster.RehashCoordinators() }},
+		{"connections broken", func() { s.network.mu.Lock(); s.network.breakAll(); s.network.mu.Unlock() }},
+	}
+	if s.rng.IntN(3) == 0 {
+		return
+	}
+	f := faults[s.rng.IntN(len(faults))]
+	s.count(f.name)
+	f.do()
+}
+
+func (s *sim) inject(key kmsg.Key, err *kerr.Error, topic string) {
+	s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: "app-w1"})
+}
+
+// evict makes the group forget the worker, who finds out at his next heartbeat or commit.
+func (s *sim) evict() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.admin.LeaveGroup(ctx, kadm.LeaveGroup("app").InstanceIDs("w1"))
+}
+
+// steal takes the transactional id away, as a broker does after the transaction time-out, or a taker.
+func (s *sim) steal() {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.TransactionalID("app-w1"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client.ProducerID(ctx)
+}
