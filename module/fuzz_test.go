@@ -17,8 +17,8 @@ func FuzzRead(f *testing.F) {
 			r.read("module.yaml", []byte(text))
 			m, err := r.finish()
 			switch {
-			case m == nil:
-				t.Error("no module")
+			case (m == nil) == (err == nil):
+				t.Errorf("module %v, error %v", m, err)
 			case err == nil && (len(m.Endpoints) == 0 || len(m.Ingresses) == 0 || m.Application.ID == ""):
 				t.Errorf("half a module is accepted: %+v", m)
 			case err != nil && len(err.(Errors)) == 0:

@@ -21,14 +21,16 @@ type Options struct {
 	ApplicationID string
 	// Brokers, when not empty, beat every address that the module gives.
 	Brokers []string
+	// Check, when not nil, looks at what could be read, also of a module with problems, and its problems are told
+	// together with the others; kafka.Check is one.
+	Check func(*Module) []Problem
 	// Now is the clock that start dates are compared with; nil: the wall clock.
 	Now func() time.Time
 }
 
 // Load reads module files as one module. Of a folder it reads every *.yaml and *.yml, and the
 // module.yaml of each of its sub-folders, which is how StateFun's image keeps several modules.
-// The error is of type Errors and holds all problems of all files. The module that comes with an error holds
-// what could be read: it is for further checks, so that their problems are told together, and never to be run.
+// The error is of type Errors and holds all problems of all files.
 func Load(paths []string, opt Options) (*Module, error) {
 	r := newReader(opt)
 	if len(paths) == 0 {
@@ -47,10 +49,13 @@ func (r *reader) finish() (*Module, error) {
 	if len(r.loaded) > 0 {
 		r.check()
 	}
+	if r.opt.Check != nil {
+		r.problems = append(r.problems, r.opt.Check(r.module)...)
+	}
 	SortProblems(r.problems)
 	SortProblems(r.module.Warnings)
 	if len(r.problems) > 0 {
-		return r.module, Errors(r.problems)
+		return nil, Errors(r.problems)
 	}
 	return r.module, nil
 }

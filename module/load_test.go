@@ -319,6 +319,19 @@ func TestOptionsBeatTheModule(t *testing.T) {
 	}
 }
 
+func TestAFurtherCheckIsToldTogetherWithTheRest(t *testing.T) {
+	check := func(m *Module) []Problem {
+		p := m.Ingresses[0].Properties[0]
+		return []Problem{{Position: p.Position, Message: p.Key + " is bad"}}
+	}
+	text := ingressText("", "properties:\n    - a: 1\n  colour: red") + tailEndpoint
+	_, err := loadText(t, text, Options{Check: check})
+	want := "module.yaml:8: a is bad\nmodule.yaml:9: spec: unknown key \"colour\""
+	if got := problemLines(t, err); got != want {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 func TestOneClusterWrittenInTwoWays(t *testing.T) {
 	text := strings.Replace(egressText(""), "kafka:9092", "b:1, a:1", 1) + strings.Replace(tail, "kafka:9092", "a:1,b:1", 1)
 	if m := mustLoad(t, text); !slices.Equal(m.Brokers, []string{"a:1", "b:1"}) {

@@ -53,11 +53,11 @@ func TestNearest(t *testing.T) {
 func TestSecretsOfPropertiesAreNeverShown(t *testing.T) {
 	for _, key := range []string{"sasl.jaas.config", "ssl.key.password", "ssl.keystore.key", "my.secret.key", "a.token"} {
 		p := Property{Key: key, Value: "hush"}
-		encoded, err := json.Marshal(Ingress{Properties: []Property{p}})
-		if err != nil {
-			t.Fatal(err)
+		in := Ingress{Properties: []Property{p}, Startup: Startup{Offsets: map[TopicPartition]int64{{"a/b", 1}: 5}}}
+		encoded, err := json.Marshal(in)
+		if err != nil || !strings.Contains(string(encoded), `"a/b/1":5`) {
+			t.Fatalf("%s, %v", encoded, err)
 		}
-		in := Ingress{Properties: []Property{p}}
 		if all := fmt.Sprintf("%v %+v %#v %v %+v %#v %s", p, p, p, in, in, in, encoded); strings.Contains(all, "hush") {
 			t.Errorf("%s is shown: %s", key, all)
 		}

@@ -36,7 +36,7 @@ type Config struct {
 	CreateIngress bool
 	// Functions are called in process in place of every endpoint of the module when given.
 	Functions invoker.Function
-	// SessionTimeout is how long the group waits for a silent worker; 0: 10 s.
+	// SessionTimeout is how long the group waits for a silent worker; 0: the module's session.timeout.ms, else 10 s.
 	SessionTimeout time.Duration
 	// TransactionTimeout is how long the broker leaves a silent transaction open; 0: 15 s.
 	TransactionTimeout time.Duration
@@ -86,9 +86,6 @@ func (c *Config) complete() error {
 	}
 	if c.WorkerID != "" && !nameRule.MatchString(c.WorkerID) {
 		problems = append(problems, fmt.Errorf("worker id %q: want 1 to 100 letters, digits, '.', '_' or '-'", c.WorkerID))
-	}
-	if c.SessionTimeout == 0 {
-		c.SessionTimeout = defaultSessionTimeout
 	}
 	if c.TransactionTimeout == 0 {
 		c.TransactionTimeout = defaultTransactionTimeout

@@ -20,8 +20,8 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	if w.admin, err = w.settings.Open(); err != nil {
 		return err
 	}
-	for _, warning := range w.settings.Warnings() {
-		w.log.Warn(warning)
+	for _, warning := range kafka.Warnings(w.Module) {
+		w.log.Warn(warning.Error())
 	}
 	plan, err := w.planTopics(ctx)
 	if err != nil {

@@ -94,25 +94,32 @@ func (t *takeover) run() error {
 		if err := t.replay(b); err != nil {
 			return err
 		}
-		missing, err := t.missing()
-		if err != nil {
-			return err
-		}
-		if len(missing) == 0 {
+		if round > 1 {
 			break
 		}
-		if round > 1 {
-			return fmt.Errorf("start rows of %v were committed and are not in the changelog", missing)
-		}
-		if t.starts, err = t.resolve(missing); err != nil {
+		if t.starts, err = t.beginnings(); err != nil {
 			return err
 		}
-	}
-	if err := t.compare(); err != nil {
-		return err
+		if len(t.starts) == 0 {
+			break
+		}
 	}
 	t.w.post(func() { t.w.taken(t) })
 	return nil
+}
+
+// beginnings are progress rows for the sources that have none, and for those that an operator has reset. They are
+// written down before the first record is read, so that a start is the same after a crash (H8).
+func (t *takeover) beginnings() (map[int32][]state.Row, error) {
+	missing, err := t.missing()
+	if err != nil {
+		return nil, err
+	}
+	rows := map[int32][]state.Row{}
+	if err := t.verify(rows); err != nil {
+		return nil, err
+	}
+	return rows, t.resolve(missing, rows)
 }
 
 // again tries step until it works or the take-over is cancelled; Kafka being away is no reason to give up.
@@ -209,7 +216,6 @@ func (t *takeover) missing() (missing []source, err error) {
 				return nil, err
 			}
 			if !known {
-				s.owner = id
 				missing = append(missing, s)
 			}
 		}
@@ -217,54 +223,30 @@ func (t *takeover) missing() (missing []source, err error) {
 	return missing, nil
 }
 
-// resolve finds the start of sources that were never read and writes it down, so that it is the same after a crash.
-func (t *takeover) resolve(missing []source) (rows map[int32][]state.Row, err error) {
-	rows = map[int32][]state.Row{}
-	return rows, t.again("start positions", func() (bool, error) {
-		starts, err := t.w.lookups.starts(t.ctx, t.w, missing, t.offsets)
-		if err != nil {
-			return false, err
-		}
-		for i, s := range missing {
-			progress := state.Progress{TopicID: t.w.names.topicIDs[s.topic], Position: starts[i], Time: time.Now()}
-			rows[s.owner] = append(rows[s.owner], state.Row{Key: state.ProgressKey(s.topic, s.partition), Value: state.AppendProgress(nil, progress)})
-			t.w.log.Info("source starts", "topic", s.topic, "partition", s.partition, "offset", starts[i])
-		}
-		return true, nil
-	})
-}
-
-// compare holds the group's offsets against the progress rows, which are the truth: an offset that is not there has
-// expired, another one was changed by somebody else.
-func (t *takeover) compare() error {
-	var problems []error
-	for _, id := range t.partitions {
-		for _, s := range t.w.sourcesOf(id) {
-			problems = append(problems, t.compareSource(id, s))
-		}
+// resolve finds the start of sources that were never read.
+func (t *takeover) resolve(missing []source, rows map[int32][]state.Row) error {
+	if len(missing) == 0 {
+		return nil
 	}
-	return errors.Join(problems...)
-}
-
-func (t *takeover) compareSource(id int32, s source) error {
-	w := t.w
-	progress, _, err := task.Progress(partitionStore{w.store, id}, s.topic, s.partition)
+	var starts []int64
+	err := t.again("start positions", func() (done bool, err error) {
+		starts, err = t.w.lookups.starts(t.ctx, t.w, missing, t.offsets)
+		return err == nil, err
+	})
 	if err != nil {
 		return err
 	}
-	if progress.TopicID != w.names.topicIDs[s.topic] {
-		return fmt.Errorf("topic %s was deleted and created anew since this application read it: its offsets mean other records now: use another application id, or delete the topics of this one", s.topic)
+	for i, s := range missing {
+		t.begin(rows, s, starts[i])
+		t.w.log.Info("source starts", "topic", s.topic, "partition", s.partition, "offset", starts[i])
 	}
-	f := t.offsets[module.TopicPartition{Topic: s.topic, Partition: s.partition}]
-	m, ours := parseOffsetMetadata(f.metadata)
-	if f.offset < 0 || ours && m.guess || f.offset == progress.Position || len(t.starts[id]) > 0 {
-		return nil
-	}
-	if w.AcceptOffsetReset {
-		w.log.Warn("the group's offset was changed by somebody else and is ignored for the progress in the changelog", "topic", s.topic, "partition", s.partition, "group_offset", f.offset, "position", progress.Position)
-		return nil
-	}
-	return fmt.Errorf("topic %s partition %d: the group %s is at offset %d, the application at %d: somebody has changed the group's offset: put it back, or start with --accept-offset-reset", s.topic, s.partition, w.ApplicationID, f.offset, progress.Position)
+	return nil
+}
+
+// begin adds the progress row of a source that is read from offset on.
+func (t *takeover) begin(rows map[int32][]state.Row, s source, offset int64) {
+	progress := state.Progress{TopicID: t.w.names.topicIDs[s.topic], Position: offset, Time: time.Now()}
+	rows[s.owner] = append(rows[s.owner], state.Row{Key: state.ProgressKey(s.topic, s.partition), Value: state.AppendProgress(nil, progress)})
 }
 
 // taken lets partitions run that are restored.

@@ -117,9 +117,16 @@ func New(c Config) (*Worker, error) {
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
 	}
-	var err error
-	if w.settings, w.producing, err = clientSettings(c); err != nil {
+	reading, producing, err := kafka.ForModule(c.Module, c.Brokers)
+	if err != nil {
 		return nil, err
+	}
+	w.settings, w.producing = reading.With(c.ClientOptions...), producing.With(c.ClientOptions...)
+	if w.SessionTimeout == 0 {
+		w.SessionTimeout = reading.SessionTimeout()
+	}
+	if w.SessionTimeout == 0 {
+		w.SessionTimeout = defaultSessionTimeout
 	}
 	w.unready("starting")
 	return w, w.openEndpoints()
@@ -131,23 +138,6 @@ const answersWaiting = 256
 // reserved are the topics that no function may write to.
 func reserved(application string) []string {
 	return []string{topics.Mailbox(application), topics.Changelog(application)}
-}
-
-func clientSettings(c Config) (reading, producing kafka.Settings, err error) {
-	var read, write []module.Property
-	for i := range c.Module.Ingresses {
-		read = append(read, c.Module.Ingresses[i].Properties...)
-	}
-	for i := range c.Module.Egresses {
-		write = append(write, c.Module.Egresses[i].Properties...)
-	}
-	if reading, err = kafka.NewSettings(c.Brokers, read); err != nil {
-		return reading, producing, err
-	}
-	if producing, err = kafka.NewSettings(c.Brokers, append(read[:len(read):len(read)], write...)); err != nil {
-		return reading, producing, err
-	}
-	return reading.With(c.ClientOptions...), producing.With(c.ClientOptions...), nil
 }
 
 func (w *Worker) unready(why string) { w.notReady.Store(&why) }

@@ -25,6 +25,7 @@ type lab struct {
 	brokers   string
 	version   string
 	dir       string
+	keep      bool   // leave the folder and its logs
 	worker    string // path of the worker's binary
 	function  string
 	floor     string
@@ -47,7 +48,7 @@ func openLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the benchmark's folder: %w", err)
 	}
-	l := &lab{dir: dir, worker: o.Worker, brokers: o.Brokers, version: "given", workloads: map[string]string{}, startUps: map[string]measuredStart{}}
+	l := &lab{dir: dir, keep: o.Keep, worker: o.Worker, brokers: o.Brokers, version: "given", workloads: map[string]string{}, startUps: map[string]measuredStart{}}
 	if err := l.open(ctx, o); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -101,7 +102,7 @@ func (l *lab) build(ctx context.Context, o options) error {
 	return nil
 }
 
-// close stops the broker and removes the folder.
+// close stops the broker and removes the folder, unless it is to be kept.
 func (l *lab) close() error {
 	if l.client != nil {
 		l.client.Close()
@@ -109,6 +110,10 @@ func (l *lab) close() error {
 	var err error
 	if l.broker != nil {
 		err = l.broker.Stop()
+	}
+	if l.keep {
+		fmt.Fprintln(os.Stderr, "kept:", l.dir)
+		return err
 	}
 	return errors.Join(err, os.RemoveAll(l.dir))
 }

@@ -27,7 +27,7 @@ type options struct {
 	Records, IDs, HopRecords    int
 	Repeat                      int
 	LatencyFor                  time.Duration
-	Strict                      bool
+	Strict, Keep                bool
 }
 
 func parseFlags() (options, error) {
@@ -46,6 +46,7 @@ func parseFlags() (options, error) {
 	flag.IntVar(&o.HopRecords, "hop-records", 100_000, "records of the drain through three hops")
 	flag.IntVar(&o.Repeat, "repeat", 1, "runs of each; the middle one counts")
 	flag.DurationVar(&o.LatencyFor, "latency-for", 20*time.Second, "how long each latency is measured, after the warm-up")
+	flag.BoolVar(&o.Keep, "keep", false, "leave the temporary folder with all logs, and say where it is")
 	flag.BoolVar(&o.Strict, "strict", false, "exit 1 when a goal is missed")
 	flag.Parse()
 	if flag.NArg() > 0 {

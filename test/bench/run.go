@@ -118,6 +118,9 @@ func (r *run) end() error {
 	if r.reader != nil {
 		r.reader.stop()
 	}
+	if r.lab.keep {
+		return nil
+	}
 	return os.RemoveAll(r.dir)
 }
 

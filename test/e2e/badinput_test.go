@@ -36,7 +36,7 @@ func TestBadRecords(t *testing.T) {
 			got := dead.awaitCount(t, 20*time.Second, sent)[sent-1]
 			checkDeadLetter(t, test.name, &bad, got, test.reason, s.app.id)
 		}
-		s.awaitProcessed("good", 2*len(tests))
+		s.awaitProcessed(t, "good", 2*len(tests))
 		if n := w.metric("dead_letter"); n < float64(len(tests)) {
 			t.Errorf("the metrics count %v dead letters, not %d", n, len(tests))
 		}
@@ -58,7 +58,7 @@ func TestTooLargeRecord(t *testing.T) {
 		large.Value = append(large.Value, bytes.Repeat([]byte(" "), 3_000_000)...)
 		c.send(t, s.input("good", 0), large, s.input("good", 1))
 		checkDeadLetter(t, "too large", large, dead.awaitCount(t, 20*time.Second, 1)[0], "too-large", s.app.id)
-		s.awaitProcessed("good", 2)
+		s.awaitProcessed(t, "good", 2)
 		w.stop()
 		s.checkLives()
 	})
@@ -140,7 +140,7 @@ func TestBadFunctions(t *testing.T) {
 				c.send(t, s.input(fmt.Sprintf("healthy-%d", i), round))
 			}
 			for i := range ids {
-				s.awaitProcessed(fmt.Sprintf("healthy-%d", i), round+1)
+				s.awaitProcessed(t, fmt.Sprintf("healthy-%d", i), round+1)
 			}
 		}
 		for _, b := range cases {
@@ -159,9 +159,9 @@ func TestBadFunctions(t *testing.T) {
 		}
 		s.away.open()
 		for _, b := range cases {
-			s.awaitProcessed(b.id, 2)
+			t.Run("mended/"+b.id, func(t *testing.T) { s.awaitProcessed(t, b.id, 2) })
 		}
-		s.awaitProcessed("is-away", 2)
+		t.Run("mended/is-away", func(t *testing.T) { s.awaitProcessed(t, "is-away", 2) })
 		t.Logf("peak memory of the worker %d MiB", w.memory()>>20)
 		w.stop()
 		s.checkLives()

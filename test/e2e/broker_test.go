@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
@@ -157,6 +159,23 @@ func (c *cluster) createTopic(t *testing.T, name string, partitions int32, setti
 	if err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
+	await(t, 20*time.Second, "topic "+name+" to have leaders", func() bool { return c.usable(name, partitions) })
+}
+
+// usable says whether the broker knows the topic: Kafka answers a creation before its brokers have heard of it.
+func (c *cluster) usable(name string, partitions int32) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	request := kmsg.NewPtrMetadataRequest() // what kadm answers may be from its cache
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(ctx, c.client)
+	if err != nil || len(answer.Topics) != 1 {
+		return false
+	}
+	led := slices.DeleteFunc(answer.Topics[0].Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 })
+	return int32(len(led)) == partitions
 }
 
 // alterTopic changes one setting of a topic.

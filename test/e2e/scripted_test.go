@@ -161,9 +161,9 @@ func (s *scripted) processed(id string) int {
 }
 
 // awaitProcessed waits until n inputs of an id have come out. The limit leaves room for the pauses of a parked address.
-func (s *scripted) awaitProcessed(id string, n int) {
-	s.t.Helper()
-	s.out.await(s.t, 75*time.Second, fmt.Sprintf("%d inputs of %s", n, id), func(records []*kgo.Record) bool {
+func (s *scripted) awaitProcessed(t *testing.T, id string, n int) {
+	t.Helper()
+	s.out.await(t, 75*time.Second, fmt.Sprintf("%d inputs of %s", n, id), func(records []*kgo.Record) bool {
 		return len(s.lives(records)[id]) >= n
 	})
 }

@@ -18,13 +18,13 @@ func TestStopWhileAFunctionHangs(t *testing.T) {
 			c.send(t, s.input("hangs", i), s.input("healthy", i))
 		}
 		await(t, 20*time.Second, "a hanging call", func() bool { return s.faults.count("hangs") > 0 })
-		s.awaitProcessed("healthy", 3)
+		s.awaitProcessed(t, "healthy", 3)
 		t.Logf("stopped in %v", w.stop())
 		s.faults.set("hangs", nil)
 		c.send(t, s.input("healthy", 3))
 		w = s.app.startReady()
-		s.awaitProcessed("hangs", 3)
-		s.awaitProcessed("healthy", 4)
+		s.awaitProcessed(t, "hangs", 3)
+		s.awaitProcessed(t, "healthy", 4)
 		w.stop()
 		s.checkLives()
 	})
@@ -51,7 +51,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 	}
 	w = s.app.startReady()
 	for id := range ids {
-		s.awaitProcessed(fmt.Sprintf("id-%d", id), inputs)
+		s.awaitProcessed(t, fmt.Sprintf("id-%d", id), inputs)
 	}
 	w.stop()
 	s.checkLives()
@@ -77,7 +77,7 @@ func TestBrokerAway(t *testing.T) {
 			checkAway(t, w)
 			restart(t, c)
 			w.awaitReady(readyLimit)
-			s.awaitProcessed("one", 1)
+			s.awaitProcessed(t, "one", 1)
 			for i, end := range []func() error{c.real.Kill, c.real.Stop} {
 				c.send(t, s.input("one", 2*i+1))
 				if err := end(); err != nil {
@@ -87,7 +87,7 @@ func TestBrokerAway(t *testing.T) {
 				restart(t, c)
 				w.awaitReady(readyLimit)
 				c.send(t, s.input("one", 2*i+2))
-				s.awaitProcessed("one", 2*i+3)
+				s.awaitProcessed(t, "one", 2*i+3)
 			}
 			w.stop()
 			s.checkLives()
@@ -143,7 +143,7 @@ func TestStall(t *testing.T) {
 	w.signal(syscall.SIGCONT)
 	round(2)
 	for id := range ids {
-		s.awaitProcessed(fmt.Sprintf("id-%d", id), 3)
+		s.awaitProcessed(t, fmt.Sprintf("id-%d", id), 3)
 	}
 	w.awaitReady(readyLimit)
 	w.stop()

@@ -49,7 +49,7 @@ func (b *Broker) properties() map[string]string {
 		"log.cleaner.dedupe.buffer.size":           "16777216", // the default takes 128 MiB of the heap at start
 		"controlled.shutdown.enable":               "false",    // there is nobody to hand leadership to
 		"broker.heartbeat.interval.ms":             "500",
-		"broker.session.timeout.ms":                "3000", // after Kill, the old registration bars the new one for this long
+		"broker.session.timeout.ms":                "6000", // after Kill, the old registration bars the new one for this long
 	}
 	maps.Copy(all, b.options.Properties)
 	return all
