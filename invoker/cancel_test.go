@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
+// hang takes a request and never answers it.
+func hang(s *rawServer, _ net.Conn, r *bufio.Reader) {
+	s.readRequest(r)
+	_, _ = r.ReadByte()
+}
+
 func TestCancellingEndsACallAtOnce(t *testing.T) {
-	hang := func(s *rawServer, _ net.Conn, r *bufio.Reader) {
-		s.readRequest(r)
-		_, _ = r.ReadByte()
-	}
 	t.Run("while it waits for the answer", func(t *testing.T) {
 		s := serveRaw(t, "tcp", hang)
 		c := newCaller(t, s.url(), async())
@@ -61,6 +63,9 @@ func TestCancellingEndsACallAtOnce(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestAContextThatIsDoneOrHasADeadline(t *testing.T) {
 	t.Run("before it begins", func(t *testing.T) {
 		s := serveRaw(t, "tcp", hang)
 		c := newCaller(t, s.url(), async())

@@ -113,6 +113,10 @@ func (r *rules) accepts(contentType []byte) bool {
 	}
 }
 
+// longestPause ends the doubling. StateFun doubles to the end of the budget, so that a function that comes back after
+// half a minute is called by some addresses half a minute later.
+const longestPause = 2 * time.Second
+
 // A backoff holds the pauses between the attempts of one call.
 type backoff struct {
 	pause   time.Duration
@@ -132,7 +136,7 @@ func (b *backoff) next(remaining time.Duration) (time.Duration, bool) {
 		return 0, false
 	}
 	p := min(b.jitter(b.pause), remaining-b.reserve)
-	b.pause *= 2
+	b.pause = min(2*b.pause, longestPause)
 	return p, true
 }
 

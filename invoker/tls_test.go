@@ -83,6 +83,20 @@ func testKey(t *testing.T) *ecdsa.PrivateKey {
 	return key.(*ecdsa.PrivateKey)
 }
 
+// serveTLS starts an echo server with a certificate of one authority that takes clients of the other.
+func serveTLS(t *testing.T, server, client authority, clients tls.ClientAuthType) *httptest.Server {
+	t.Helper()
+	key := testKey(t)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
+	pool := x509.NewCertPool()
+	pool.AddCert(client.cert)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{server.sign(t, key)}, PrivateKey: key}}, ClientCAs: pool, ClientAuth: clients}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
 func TestTLS(t *testing.T) {
 	server, client, stranger := newAuthority(t), newAuthority(t), newAuthority(t)
 	dir := t.TempDir()
@@ -95,24 +109,13 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	password := filepath.Join(dir, "password")
-	withLineFeed := filepath.Join(dir, "password2")
+	password, withLineFeed := filepath.Join(dir, "password"), filepath.Join(dir, "password2")
 	for path, text := range map[string]string{password: "secret", withLineFeed: "secret\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	start := func(clients tls.ClientAuthType) *httptest.Server {
-		s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
-		pool := x509.NewCertPool()
-		pool.AddCert(client.cert)
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{server.sign(t, key)}, PrivateKey: key}}, ClientCAs: pool, ClientAuth: clients}
-		s.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s.StartTLS()
-		t.Cleanup(s.Close)
-		return s
-	}
-	mutual, serverOnly := start(tls.RequireAndVerifyClientCert), start(tls.NoClientCert)
+	mutual, serverOnly := serveTLS(t, server, client, tls.RequireAndVerifyClientCert), serveTLS(t, server, client, tls.NoClientCert)
 	tests := []struct {
 		name                      string
 		server                    *httptest.Server

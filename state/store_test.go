@@ -17,7 +17,7 @@ import (
 
 // inMemory are options for a store on a file system of its own.
 func inMemory() Options {
-	return Options{Dir: "state", FS: vfs.NewMem(), ApplicationID: "app"}
+	return Options{Dir: "state", FS: vfs.NewMem(), ApplicationID: "app", CacheBytes: 4 << 20, MemTableBytes: 1 << 20}
 }
 
 func mustOpen(t testing.TB, o Options) *Store {

@@ -7,9 +7,6 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
-// sweptAtOnce bounds the expiry rows that one sweep looks at.
-const sweptAtOnce = 256
-
 // sweeper remembers where the search for expired state goes on. Expired state is never served, whether swept or
 // not; the sweep only gives its space back.
 type sweeper struct {
@@ -26,7 +23,7 @@ func (t *Task) Sweep(now time.Time) (end bool, err error) {
 	}
 	n := 0
 	var last []byte
-	err = t.Store.Scan(from, to, sweptAtOnce, func(key, value []byte) error {
+	err = t.Store.Scan(from, to, t.limits.swept, func(key, value []byte) error {
 		n++
 		last = append(last[:0], key...)
 		return t.sweep(key, value, now)
@@ -34,7 +31,7 @@ func (t *Task) Sweep(now time.Time) (end bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("partition %d: sweep expired state: %w", t.Partition, err)
 	}
-	if n < sweptAtOnce {
+	if n < t.limits.swept {
 		t.expiry.from = nil
 		return true, nil
 	}

@@ -37,6 +37,7 @@ type Mailbox struct {
 	retryAt    int64
 	batchLimit int // of the next call, after the function refused a body for its size; 0: none
 	queued     bool
+	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
 }
 

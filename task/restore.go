@@ -7,10 +7,6 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
-// restoredInMemory is how many pending inputs of an address are read at a restore; the rest follow when their
-// turn comes.
-const restoredInMemory = 16
-
 // Restore takes in what the store has of the partition at the changelog position: pending inputs in their order
 // and the delayed messages that fire first. Sources are added after it, so that what is read again comes behind.
 func (t *Task) Restore(position int64) error {
@@ -28,7 +24,7 @@ func (t *Task) Restore(position int64) error {
 		m.rows++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(value))
-		if m.stored > 0 || len(m.head) >= restoredInMemory {
+		if m.stored > 0 || len(m.head) >= t.limits.restored {
 			if m.stored == 0 {
 				m.storedSeq = seq
 			}

@@ -48,7 +48,7 @@ func (t *Task) Committed() {
 		before := m.stored
 		keep := 0
 		if m.flight == nil && m.attempts == 0 {
-			keep = keepInMemory
+			keep = t.limits.kept
 		}
 		t.Held(-m.evict(keep))
 		t.rows.Stored += m.stored - before
@@ -57,22 +57,19 @@ func (t *Task) Committed() {
 	t.evicts = t.evicts[:0]
 }
 
-// keepInMemory is how many inputs of an address that is ready stay in memory when its rows leave it: enough for
-// its next call.
-const keepInMemory = 64
-
 // decideRows makes pending rows of the inputs that were born inside and are not done, of the mailboxes to be
 // spilled, and of what these bring along: the inputs before them in their queue (H3), and the other inputs of a
 // record that is done in part. The last two feed each other, so it goes on to a fixpoint.
 func (t *Task) decideRows() {
 	for _, m := range t.born {
+		m.born = false
 		for i := m.memory() - 1; i >= 0; i-- {
 			if in := m.at(i); in.source == nil && in.seq == 0 {
 				t.rowsUpTo(m, i+1)
 				break
 			}
 		}
-		if m.memory() > inputsInMemory {
+		if m.memory() > t.limits.inputs {
 			t.evicts = append(t.evicts, m)
 		}
 	}
@@ -93,10 +90,6 @@ func (t *Task) decideRows() {
 		}
 	}
 }
-
-// inputsInMemory is how many inputs of one address stay in memory; what is copied beyond it is read from the
-// store when its turn comes.
-const inputsInMemory = 1024
 
 // rowsUpTo makes the first n inputs in memory of a mailbox rows, as far as they are not.
 func (t *Task) rowsUpTo(m *Mailbox, n int) {

@@ -31,6 +31,7 @@ type Config struct {
 type Task struct {
 	Config
 	overlay
+	limits    limits
 	mailboxes map[protocol.Address]*Mailbox
 	sources   []*Source
 	timers    timers
@@ -60,7 +61,7 @@ type partial struct {
 
 // New gives a task without sources; Restore and AddSource make it whole.
 func New(c Config) *Task {
-	t := &Task{Config: c, mailboxes: map[protocol.Address]*Mailbox{}}
+	t := &Task{Config: c, limits: defaultLimits, mailboxes: map[protocol.Address]*Mailbox{}}
 	t.timers.horizon = timerRef{fireAt: -1}
 	return t
 }
@@ -141,7 +142,10 @@ func (s *Source) Fresh(offset int64) bool {
 func (t *Task) Deliver(e protocol.Envelope, nowMillis int64) {
 	m := t.mailbox(e.Target)
 	t.push(m, input{invocation: e.Invocation, arrived: nowMillis})
-	t.born = append(t.born, m)
+	if !m.born {
+		m.born = true
+		t.born = append(t.born, m)
+	}
 	t.touched = true
 }
 

@@ -10,10 +10,6 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
-// timersInMemory bounds the delayed messages whose time is kept in memory; those that fire later are found in
-// the store when the near ones are used up.
-const timersInMemory = 8192
-
 // timerRef is the place of a delayed message's row.
 type timerRef struct {
 	fireAt int64
@@ -66,18 +62,18 @@ func (t *Task) delay(c *Call, d *Delayed, now time.Time) error {
 	}
 	if ref.before(t.timers.horizon) {
 		heap.Push(&t.timers.near, ref)
-		t.timers.shorten()
+		t.timers.shorten(t.limits.timers)
 	}
 	return nil
 }
 
 // shorten lets go of the far half of the near timers once there are too many; their rows stay.
-func (ts *timers) shorten() {
-	if len(ts.near) <= 2*timersInMemory {
+func (ts *timers) shorten(limit int) {
+	if len(ts.near) <= 2*limit {
 		return
 	}
-	sorted := make(timerHeap, 0, timersInMemory)
-	for range timersInMemory {
+	sorted := make(timerHeap, 0, limit)
+	for range limit {
 		sorted = append(sorted, heap.Pop(&ts.near).(timerRef))
 	}
 	ts.near, ts.horizon = sorted, ts.near[0]
@@ -159,7 +155,7 @@ func (t *Task) loadTimers() error {
 	_, to := state.KindRange(state.KindTimer)
 	n := 0
 	var read timerRef
-	err := t.Store.Scan(state.TimerKey(from.fireAt, from.seq), to, timersInMemory, func(key, _ []byte) (err error) {
+	err := t.Store.Scan(state.TimerKey(from.fireAt, from.seq), to, t.limits.timers, func(key, _ []byte) (err error) {
 		read.fireAt, read.seq, err = state.ParseTimerKey(key)
 		t.timers.near = append(t.timers.near, read)
 		n++
@@ -169,7 +165,7 @@ func (t *Task) loadTimers() error {
 		return fmt.Errorf("partition %d: read delayed messages: %w", t.Partition, err)
 	}
 	t.timers.horizon = last
-	if n == timersInMemory {
+	if n == t.limits.timers {
 		t.timers.horizon = timerRef{read.fireAt, read.seq + 1}
 	}
 	for _, l := range []*layer{&t.committing, &t.collecting} {

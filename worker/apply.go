@@ -12,6 +12,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 const (
@@ -31,6 +32,7 @@ func (w *Worker) answered(a *answer) {
 	c := a.call
 	w.flight.remove(c)
 	c.endpoint.flight--
+	w.answerBytes.Add(-int64(a.size))
 	w.metrics.answered(a)
 	p := w.partitions[c.task.Partition]
 	if p == nil || p.task != c.task || p.stage != running || !c.task.Current(c.Call) || w.stopping {
@@ -113,19 +115,26 @@ const headerAddress = ingress.HeaderPrefix + "address"
 func (w *Worker) giveUp(c *call, policy string, err error) {
 	w.log.Error("call failed for good", "address", c.Target.String(), "inputs", c.Inputs(), "policy", policy, "error", err)
 	for _, e := range c.task.Drop(c.Call) {
-		if policy == module.FailureSkip {
-			continue
+		if policy != module.FailureSkip {
+			w.deadLetterInput(e, err)
 		}
-		r := &kgo.Record{Topic: w.names.deadLetter, Key: []byte(e.Target.ID), Value: e.Invocation, Headers: []kgo.RecordHeader{
-			{Key: ingress.HeaderReason, Value: []byte(reason(err))},
-			{Key: ingress.HeaderDetail, Value: []byte(err.Error())},
-			{Key: headerAddress, Value: []byte(e.Target.String())},
-			{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
-		}}
-		r.Partition = egress.Partition(r.Key, w.names.deadLetterPartitions, uint32(w.counter))
-		w.collect(r)
-		w.metrics.deadLetters.Inc()
 	}
+}
+
+// deadLetterInput writes an input of a function, without its ingress record, to the dead-letter topic.
+func (w *Worker) deadLetterInput(e protocol.Envelope, err error) {
+	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: []byte(e.Target.ID), Value: e.Invocation, Headers: []kgo.RecordHeader{
+		{Key: ingress.HeaderReason, Value: []byte(reason(err))},
+		{Key: ingress.HeaderDetail, Value: []byte(err.Error())},
+		{Key: headerAddress, Value: []byte(e.Target.String())},
+		{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
+	}})
+}
+
+func (w *Worker) collectDeadLetter(r *kgo.Record) {
+	r.Partition = egress.Partition(r.Key, w.names.deadLetterPartitions, uint32(w.counter))
+	w.collect(r)
+	w.metrics.deadLetters.Inc()
 }
 
 // reason classes a failure for a metric's label.
@@ -134,6 +143,8 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, errRefused):
 		return "refused"
+	case errors.Is(err, errOverflow):
+		return "overflow"
 	case isTooLarge(err):
 		return "request-too-large"
 	case errors.As(err, &call):

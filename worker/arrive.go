@@ -1,9 +1,10 @@
 package worker
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -16,6 +17,10 @@ func (w *Worker) arrive(b *batch) {
 		return
 	}
 	p := b.feed.partition
+	if b.feed.decoder != nil && w.overflows(p) {
+		w.deadLetterBatch(b)
+		return
+	}
 	now := w.now.UnixMilli()
 	rest := b.envelopes
 	for i := range b.items {
@@ -39,15 +44,13 @@ func (w *Worker) arrive(b *batch) {
 // cross ends a record for its source in this transaction: its messages go to another partition, where they are
 // born inside, or its bytes to the dead-letter topic.
 func (w *Worker) cross(p *partition, s *task.Source, it *item, envelopes []protocol.Envelope) {
-	if !s.Fresh(it.offset) {
-		p.task.Arrive(s, it.offset, nil, 0)
+	fresh := s.Fresh(it.offset)
+	p.task.Arrive(s, it.offset, nil, 0)
+	if !fresh {
 		return
 	}
-	p.task.Arrive(s, it.offset, nil, 0)
 	if it.deadLetter != nil {
-		it.deadLetter.Partition = egress.Partition(it.deadLetter.Key, w.names.deadLetterPartitions, uint32(w.counter))
-		w.collect(it.deadLetter)
-		w.metrics.deadLetters.Inc()
+		w.collectDeadLetter(it.deadLetter)
 	}
 	for _, e := range envelopes {
 		w.metrics.crossings.Inc()
@@ -55,13 +58,54 @@ func (w *Worker) cross(p *partition, s *task.Source, it *item, envelopes []proto
 	}
 }
 
-// hold pauses the fetching of a source that has a full window of records above its position.
+// hold pauses the fetching of a source that has a full window of records above its position, and of the ingresses of
+// a partition whose pending inputs have reached their limit on disk.
 func (w *Worker) hold(r *reader, f *feed) {
-	if !f.held && f.source.Window() >= w.Module.Application.Limits.RecordsPerSource {
+	if !f.held && w.mustHold(f, 1) {
 		f.held = true
 		r.client.PauseFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
 	}
 }
+
+// mustHold compares with a part of the limits, so that a source that was let go is not held again at once.
+func (w *Worker) mustHold(f *feed, part float64) bool {
+	limits := w.Module.Application.Limits
+	if float64(f.source.Window()) >= part*float64(limits.RecordsPerSource) {
+		return true
+	}
+	return f.decoder != nil && limits.PendingFull == module.PendingPause &&
+		float64(f.partition.task.Rows().Bytes) >= part*float64(limits.PendingBytes)
+}
+
+// overflows reports whether new inputs of a partition go to the dead-letter topic because too many wait on disk.
+func (w *Worker) overflows(p *partition) bool {
+	limits := w.Module.Application.Limits
+	return limits.PendingFull == module.PendingDeadLetter && p.task.Rows().Bytes >= limits.PendingBytes
+}
+
+// deadLetterBatch ends the records of a batch whose partition has too many pending inputs.
+func (w *Worker) deadLetterBatch(b *batch) {
+	rest := b.envelopes
+	for i := range b.items {
+		it := &b.items[i]
+		envelopes := rest[:it.n]
+		rest = rest[it.n:]
+		fresh := b.feed.source.Fresh(it.offset)
+		b.feed.partition.task.Arrive(b.feed.source, it.offset, nil, 0)
+		if !fresh {
+			continue
+		}
+		if it.deadLetter != nil {
+			w.collectDeadLetter(it.deadLetter)
+		}
+		for _, e := range envelopes {
+			w.deadLetterInput(e, errOverflow)
+		}
+	}
+	b.feed.source.Pass(b.end)
+}
+
+var errOverflow = errors.New("the pending inputs of the partition have reached their limit on disk")
 
 // unhold lets sources be fetched again that have room in their window.
 func (w *Worker) unhold() {
@@ -70,7 +114,7 @@ func (w *Worker) unhold() {
 			continue
 		}
 		for _, f := range r.feeds {
-			if f.held && f.source.Window() < w.Module.Application.Limits.RecordsPerSource*3/4 {
+			if f.held && !w.mustHold(f, 0.75) {
 				f.held = false
 				r.client.ResumeFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
 			}

@@ -23,6 +23,7 @@ type answer struct {
 	records []*kgo.Record
 	missing []protocol.StateSpec
 	asked   bool // the function asked for missing states
+	size    int  // bytes of the answer's body, which its effects share
 	err     error
 	ended   time.Time
 }
@@ -61,6 +62,8 @@ func (w *Worker) invoke(c *call, a *answer) error {
 	if err != nil {
 		return err
 	}
+	a.size = len(body)
+	w.answerBytes.Add(int64(a.size))
 	parsed, err := protocol.ParseAnswer(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)

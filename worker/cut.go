@@ -160,6 +160,7 @@ func (w *Worker) cut() {
 // committed goes on after a transaction whose rows are in the store.
 func (w *Worker) committed(tx *transaction, took time.Duration) {
 	w.running, w.lastCommit = nil, took
+	w.returned()
 	if tx.orphan {
 		return
 	}

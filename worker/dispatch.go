@@ -81,7 +81,7 @@ func (w *Worker) ready(m *task.Mailbox) {
 // dispatch makes calls for as long as there are ready addresses and slots. Because of H11 an endpoint holds at most
 // half of the slots while others wait.
 func (w *Worker) dispatch() {
-	if w.stopping {
+	if w.stopping || w.answerBytes.Load() >= w.Module.Application.Limits.AnswerBytes {
 		return
 	}
 	slots := w.Module.Application.Limits.InFlight

@@ -62,7 +62,25 @@ func (m *member) OnGroupManageError(err error) {
 		m.w.post(func() { m.w.fail(errFencedName(m.w.names.worker)) })
 		return
 	}
-	m.w.log.Warn("group session ended, joining again", "error", err)
+	m.w.post(func() { m.w.onGroupError(err) })
+}
+
+// onGroupError makes the worker unready until the group has answered again, and says so once.
+func (w *Worker) onGroupError(err error) {
+	if w.away == nil {
+		w.log.Warn("the group cannot be reached, joining again", "error", err)
+	}
+	w.away = err
+	w.report()
+}
+
+// returned notes that the brokers answer again.
+func (w *Worker) returned() {
+	if w.away != nil {
+		w.away = nil
+		w.log.Info("the brokers answer again")
+		w.report()
+	}
 }
 
 func errFencedName(name string) error {
@@ -104,6 +122,7 @@ func (m *member) leave(clean bool) {
 // onAssigned begins the take-over of added partitions, or of all when the member id has changed: the client hides
 // that the group had given them to somebody else in between (H1).
 func (w *Worker) onAssigned(id string, added []int32) {
+	w.returned()
 	for _, p := range added {
 		w.assigned[p] = true
 	}

@@ -32,7 +32,7 @@ func (w *Worker) openProducer(ctx context.Context) (*producer, error) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ConcurrentTransactionsBackoff(2 * time.Millisecond),
 		kgo.MaxBufferedRecords(1 << 20), kgo.ProducerBatchMaxBytesFn(w.batchBytes),
-		kgo.UnknownTopicRetries(1), kgo.BrokerMaxWriteBytes(int32(max(100<<20, w.names.maxRecordBytes+batchHeadroom))),
+		kgo.UnknownTopicRetries(4), kgo.BrokerMaxWriteBytes(int32(max(100<<20, w.names.maxRecordBytes+batchHeadroom))),
 	}
 	if w.plan.TransactionVersion < 2 {
 		options = append(options, kgo.MaxVersions(firstTransactions()))

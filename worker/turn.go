@@ -150,6 +150,8 @@ func (w *Worker) report() {
 	w.metrics.partitions.WithLabelValues("running").Set(float64(len(w.partitions) - waiting))
 	w.metrics.partitions.WithLabelValues("restoring").Set(float64(waiting))
 	switch {
+	case w.away != nil:
+		w.unready("the brokers cannot be reached: " + w.away.Error())
 	case w.captured == "":
 		w.unready("not a member of the group yet")
 	case waiting > 0:

@@ -32,7 +32,9 @@ type Worker struct {
 	catalog   *egress.Catalog
 	lookups   lookups
 	budget    *budget
-	egresses  map[protocol.TypeName]bool
+	// answerBytes are bodies that were read and not applied; past the limit no more calls are made.
+	answerBytes atomic.Int64
+	egresses    map[protocol.TypeName]bool
 
 	// Set by prepare, before the loop begins, and never again.
 	plan          *topics.Plan
@@ -67,6 +69,7 @@ type loop struct {
 	ctx        context.Context // of everything that the loop starts
 	partitions map[int32]*partition
 	assigned   map[int32]bool
+	away       error  // why the group cannot be reached, nil: it can
 	captured   string // the member id to which ownership is tied
 	registry   *task.Registry
 	endpoints  []*endpoint

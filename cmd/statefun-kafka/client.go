@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -10,54 +9,43 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
-// target is a topic on a cluster, with the settings of the ingress that reads it.
+// target is a cluster, and mostly a topic on it.
 type target struct {
-	brokers    []string
-	properties []module.Property
-	topic      string // empty: the cluster as a whole
-	valueType  string
+	brokers   []string
+	module    *module.Module // whose client settings are used; nil: none
+	topic     string
+	valueType string
 }
 
-// open opens a client with the module's connection settings.
-func (t target) open(p *program, opts ...kgo.Opt) (*kgo.Client, error) {
-	settings, err := kafka.NewSettings(t.brokers, t.properties)
+// reader opens a client with the settings of the module's ingresses.
+func (t target) reader(p *program, opts ...kgo.Opt) (*kgo.Client, error) {
+	reads, _, err := t.settings(p)
 	if err != nil {
-		return nil, fmt.Errorf("the settings of the Kafka client are not valid:\n%w", err)
+		return nil, err
 	}
-	for _, w := range settings.Warnings() {
+	return reads.Open(opts...)
+}
+
+// writer opens a client with the settings of the module's egresses; how the cluster is connected to is the same in both.
+func (t target) writer(p *program, opts ...kgo.Opt) (*kgo.Client, error) {
+	_, writes, err := t.settings(p)
+	if err != nil {
+		return nil, err
+	}
+	return writes.Open(opts...)
+}
+
+func (t target) settings(p *program) (reads, writes kafka.Settings, err error) {
+	if t.module == nil {
+		reads, err = kafka.NewSettings(t.brokers, nil)
+		return reads, reads, err
+	}
+	reads, writes, err = kafka.ForModule(t.module, t.brokers)
+	if err != nil {
+		return reads, writes, fmt.Errorf("the client properties of the module are not valid:\n%w", err)
+	}
+	for _, w := range reads.Warnings() {
 		p.log.Debug("kafka client", "warning", w)
 	}
-	return settings.Open(opts...)
-}
-
-// clusterOf is the module's cluster, with the settings of its ingresses.
-func clusterOf(m *module.Module) target {
-	t := target{brokers: m.Brokers}
-	for _, in := range m.Ingresses {
-		t.properties = append(t.properties, in.Properties...)
-	}
-	return t
-}
-
-// checkClients tries the client properties of every ingress and egress; nothing is opened.
-func checkClients(m *module.Module) (problems module.Errors, warnings []module.Problem) {
-	var all [][]module.Property
-	for _, in := range m.Ingresses {
-		all = append(all, in.Properties)
-	}
-	for _, out := range m.Egresses {
-		all = append(all, out.Properties)
-	}
-	for _, properties := range all {
-		settings, err := kafka.NewSettings(m.Brokers, properties)
-		var found module.Errors
-		if errors.As(err, &found) {
-			problems = append(problems, found...)
-			continue
-		}
-		for _, w := range settings.Warnings() {
-			warnings = append(warnings, module.Problem{Message: w})
-		}
-	}
-	return problems, warnings
+	return reads, writes, nil
 }

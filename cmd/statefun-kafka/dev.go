@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/statefun-kafka/statefun-kafka/broker"
+	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/topics"
 	"github.com/statefun-kafka/statefun-kafka/worker"
@@ -57,6 +58,7 @@ func runDev(ctx context.Context, p *program, flags devFlags) error {
 		return err
 	}
 	defer b.Close()
+	m = kafka.WithoutSecurity(m) // the embedded broker asks for none
 	m.Brokers = []string{b.Addr()}
 	if err := createTopics(ctx, p, m, flags.ingressPartitions); err != nil {
 		return err
@@ -68,7 +70,7 @@ func runDev(ctx context.Context, p *program, flags devFlags) error {
 
 // createTopics makes the topics before the worker starts, so that other programs can produce as soon as the broker is there.
 func createTopics(ctx context.Context, p *program, m *module.Module, ingressPartitions int32) error {
-	cl, err := clusterOf(m).open(p)
+	cl, err := target{brokers: m.Brokers, module: m}.reader(p)
 	if err != nil {
 		return err
 	}

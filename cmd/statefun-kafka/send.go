@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -57,28 +58,25 @@ func runSend(ctx context.Context, p *program, flags sendFlags, args []string) er
 	if err != nil {
 		return err
 	}
-	cl, err := to.open(p, kgo.RecordDeliveryTimeout(flags.timeout), kgo.ProducerLinger(0))
+	cl, err := to.writer(p, kgo.RecordDeliveryTimeout(flags.timeout), kgo.ProducerLinger(0))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	s := &sender{ctx: ctx, cl: cl, topic: to.topic, valueType: to.valueType}
-	err = s.sendAll(p, flags.json, args)
-	// A record handed over is on its way, whatever came after it.
-	if flushErr := cl.Flush(ctx); flushErr != nil && err == nil {
+	// A signal ends the reading of records. What was handed over by then is still waited for, as long as a record may take.
+	s := &sender{producing: context.WithoutCancel(ctx), cl: cl, topic: to.topic, valueType: to.valueType}
+	err = s.sendAll(ctx, p, flags.json, args)
+	flushing, cancel := context.WithTimeout(s.producing, flags.timeout)
+	defer cancel()
+	if flushErr := cl.Flush(flushing); flushErr != nil && err == nil {
 		err = fmt.Errorf("wait for acknowledgements: %w", flushErr)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	acknowledged, failure := s.result()
 	if errors.Is(err, errRefused) {
-		err = nil
+		err = nil // failure says why
 	}
-	noun := "records"
-	if s.acknowledged == 1 {
-		noun = "record"
-	}
-	fmt.Fprintf(p.out, "sent %d %s to topic %s\n", s.acknowledged, noun, to.topic)
-	return errors.Join(err, s.failure)
+	fmt.Fprintf(p.out, "sent %s to topic %s\n", count(acknowledged, "record"), to.topic)
+	return errors.Join(err, failure)
 }
 
 // target finds the topic in the module, or takes it from the flags alone.
@@ -100,7 +98,6 @@ func (f *sendFlags) target(p *program) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	t.brokers = m.Brokers
 	if f.valueType != "" {
 		t.valueType = f.valueType
 	}
@@ -119,7 +116,7 @@ func chooseTopic(m *module.Module, ingress, topic string) (target, error) {
 		for _, t := range in.Topics {
 			known = append(known, t.Topic)
 			if topic == "" || topic == t.Topic {
-				matches = append(matches, target{properties: in.Properties, topic: t.Topic, valueType: t.ValueType})
+				matches = append(matches, target{brokers: m.Brokers, module: m, topic: t.Topic, valueType: t.ValueType})
 			}
 		}
 	}
@@ -131,7 +128,7 @@ func chooseTopic(m *module.Module, ingress, topic string) (target, error) {
 	case len(matches) > 0 && (topic != "" || len(matches) == 1):
 		return matches[0], nil
 	case topic != "":
-		return target{topic: topic}, nil
+		return target{brokers: m.Brokers, module: m, topic: topic}, nil
 	}
 	return target{}, usagef("the module has several ingress topics: choose one of %s with --topic", strings.Join(known, ", "))
 }
@@ -141,7 +138,7 @@ var errRefused = errors.New("a record was refused")
 
 // sender hands records to the client and counts what the broker acknowledged.
 type sender struct {
-	ctx              context.Context
+	producing        context.Context // outlives the reading of records
 	cl               *kgo.Client
 	topic, valueType string
 
@@ -150,9 +147,15 @@ type sender struct {
 	failure      error // the first one
 }
 
-func (s *sender) sendAll(p *program, objects, pairs []string) error {
+func (s *sender) result() (acknowledged int, failure error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acknowledged, s.failure
+}
+
+func (s *sender) sendAll(ctx context.Context, p *program, objects, pairs []string) error {
 	if len(objects) == 0 && len(pairs) == 0 {
-		return readLines(p.in, s.valueType, s.send)
+		return s.sendLines(ctx, p.in)
 	}
 	// All are read before the first is sent: a slip in the last one leaves nothing half done.
 	var records []typed
@@ -183,19 +186,36 @@ func (s *sender) sendAll(p *program, objects, pairs []string) error {
 	return nil
 }
 
+// sendLines ends with the input or with ctx. A read that is under way cannot be ended, so it is left to itself then: the command
+// ends, and the process with it.
+func (s *sender) sendLines(ctx context.Context, in io.Reader) error {
+	ended := make(chan error, 1)
+	go func() {
+		ended <- readLines(in, s.valueType, func(t typed) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return s.send(t)
+		})
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // send hands a record over, and stops at the first one that the broker refused.
 func (s *sender) send(t typed) error {
 	r, err := t.record(s.topic, s.valueType)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	failed := s.failure != nil
-	s.mu.Unlock()
-	if failed {
+	if _, failure := s.result(); failure != nil {
 		return errRefused
 	}
-	s.cl.Produce(s.ctx, r, func(r *kgo.Record, err error) {
+	s.cl.Produce(s.producing, r, func(r *kgo.Record, err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err == nil {

@@ -64,7 +64,7 @@ func runTail(ctx context.Context, p *program, flags tailFlags) error {
 	if err != nil {
 		return err
 	}
-	cl, err := from.open(p, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl, err := from.reader(p, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return err
 	}
@@ -106,16 +106,14 @@ func (f *tailFlags) source(p *program) (target, error) {
 	if f.topic == "" {
 		return target{}, usagef("give --topic: a module does not name its egress topics, its functions do. It names %s", strings.Join(namedTopics(m), ", "))
 	}
-	t := target{topic: f.topic}
+	t := target{brokers: m.Brokers, module: m, topic: f.topic}
 	for _, in := range m.Ingresses {
-		t.properties = append(t.properties, in.Properties...)
 		for _, it := range in.Topics {
 			if it.Topic == f.topic {
 				t.valueType = it.ValueType
 			}
 		}
 	}
-	t.brokers = m.Brokers
 	if f.valueType != "" {
 		t.valueType = f.valueType
 	}

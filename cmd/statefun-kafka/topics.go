@@ -65,7 +65,7 @@ func runTopics(ctx context.Context, p *program, flags topicsFlags) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
-	cl, err := clusterOf(m).open(p)
+	cl, err := target{brokers: m.Brokers, module: m}.reader(p)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
@@ -42,8 +43,8 @@ func runValidate(p *program, flags moduleFlags) error {
 	}
 	var warnings []module.Problem
 	if m != nil {
-		problems, warnings = checkClients(m)
-		warnings = append(warnings, m.Warnings...)
+		problems = kafka.Check(m)
+		warnings = append(kafka.Warnings(m), m.Warnings...)
 	}
 	module.SortProblems(problems)
 	module.SortProblems(warnings)

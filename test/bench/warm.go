@@ -13,7 +13,7 @@ const (
 	// warmInputs go through the bare loop, which makes the smallest and so the most requests of all.
 	warmInputs = 100_000
 	// warmTransactions are enough for the JVM to have compiled that path too.
-	warmTransactions = 300
+	warmTransactions = 1500
 	// warmPatience bounds the warm-up's drain.
 	warmPatience = 2 * time.Minute
 )
