@@ -17,7 +17,7 @@ var defaultLimits = Limits{
 	TransactionBytes:   8 << 20,
 	TransactionEffects: 20_000,
 	InFlight:           1_024,
-	BatchBytes:         4 << 20,
+	BatchBytes:         768 << 10, // below the 1 MiB that a Python function under aiohttp takes, state included
 	StateCacheBytes:    64 << 20,
 }
 
