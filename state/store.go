@@ -26,13 +26,16 @@ const (
 // WipeOtherCluster is the value of Options.OtherCluster that empties a folder filled from another Kafka cluster.
 const WipeOtherCluster = "wipe"
 
+// FileSystem is where a store lies: the disk, or memory in tests.
+type FileSystem = vfs.FS
+
 // ErrClosed is returned by all methods of a store after Close.
 var ErrClosed = errors.New("the state store is closed")
 
 // Options says where a store is and whose it is. Dir and ApplicationID are required.
 type Options struct {
 	Dir           string
-	FS            vfs.FS // nil: the disk
+	FS            FileSystem // nil: the disk
 	ApplicationID string
 	WorkerID      string // empty: the one kept in the folder, or a new one
 	ClusterID     string // empty: not compared

@@ -97,7 +97,7 @@ func (w *Worker) failed(a *answer, err error) {
 	}
 	attempts := c.Mailbox.Attempts() + 1
 	policy := c.endpoint.spec.OnFailure
-	if policy != module.FailureRetry && (c.endpoint.spec.MaxAttempts == 0 || attempts >= c.endpoint.spec.MaxAttempts) {
+	if policy != module.FailureRetry { // the call has used up its budget or its attempts
 		w.giveUp(c, policy, err)
 		return
 	}

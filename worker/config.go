@@ -8,12 +8,12 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
 // Config is what a worker is made of. Module, Brokers and StateDir are required.
@@ -45,7 +45,7 @@ type Config struct {
 	Registerer prometheus.Registerer
 
 	// FileSystem is where StateDir lies; nil: the disk.
-	FileSystem vfs.FS
+	FileSystem state.FileSystem
 	// ClientOptions are added to every client that is opened.
 	ClientOptions []kgo.Opt
 }

@@ -103,20 +103,7 @@ func (s *sim) answer(call *callOf) []byte {
 		}
 		list += id
 		a.egress("test/out", "out", call.target.ID, fmt.Sprint(id, "@", n))
-		for _, c := range children(id, self) {
-			to := protocol.Address{Type: call.target.Type, ID: address(c.to)}
-			switch c.kind {
-			case sent:
-				a.send(to, c.id)
-			case delayed:
-				a.delay(to, c.id, hash(c.id, 40), "")
-			case cancelled:
-				a.delay(to, c.id, 3_600_000, c.id)
-				if hash(id+"delay", 6) == 1 {
-					a.cancel(c.id)
-				}
-			}
-		}
+		a.emit(id, self, call.target.Type)
 		if parent, is := strings.CutSuffix(id, ".x"); is {
 			a.cancel(parent + ".c")
 		}
@@ -124,4 +111,22 @@ func (s *sim) answer(call *callOf) []byte {
 	a.set("list", list)
 	a.set("count", fmt.Sprint(n))
 	return a.bytes()
+}
+
+// emit sends the children of an input.
+func (r *reply) emit(id string, self int, fn protocol.TypeName) {
+	for _, c := range children(id, self) {
+		to := protocol.Address{Type: fn, ID: address(c.to)}
+		switch c.kind {
+		case sent:
+			r.send(to, c.id)
+		case delayed:
+			r.delay(to, c.id, hash(c.id, 40), "")
+		case cancelled:
+			r.delay(to, c.id, 3_600_000, c.id)
+		}
+		if c.kind == cancelled && hash(id+"delay", 6) == 1 {
+			r.cancel(c.id)
+		}
+	}
 }

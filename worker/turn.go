@@ -169,7 +169,7 @@ func (w *Worker) openEndpoints() error {
 	metrics := invoker.NewMetrics(w.Registerer)
 	for i := range w.Module.Endpoints {
 		spec := &w.Module.Endpoints[i]
-		e := &endpoint{spec: spec, limit: newLimit(w.Module.Application.Limits.InFlight), close: func() {}}
+		e := &endpoint{spec: spec, limit: newLimit(mostCalls(spec, w.Module.Application.Limits.InFlight)), close: func() {}}
 		if w.Functions != nil {
 			e.call = w.Functions
 		} else {
@@ -182,4 +182,12 @@ func (w *Worker) openEndpoints() error {
 		w.endpoints, w.byEndpoint[spec] = append(w.endpoints, e), e
 	}
 	return nil
+}
+
+// mostCalls is how many calls an endpoint can have in flight: a call without a connection would only wait for one.
+func mostCalls(e *module.Endpoint, slots int) int {
+	if e.Transport.Kind == module.TransportAsync && e.Transport.PoolSize > 0 {
+		return min(slots, e.Transport.PoolSize)
+	}
+	return slots
 }

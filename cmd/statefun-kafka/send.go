@@ -17,6 +17,9 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
+// flushSlack lets a record that has waited its time be reported by itself, with the reason, before the wait for all is given up.
+const flushSlack = 5 * time.Second
+
 type sendFlags struct {
 	module    moduleFlags
 	ingress   string
@@ -64,9 +67,9 @@ func runSend(ctx context.Context, p *program, flags sendFlags, args []string) er
 	}
 	defer cl.Close()
 	// A signal ends the reading of records. What was handed over by then is still waited for, as long as a record may take.
-	s := &sender{producing: context.WithoutCancel(ctx), cl: cl, topic: to.topic, valueType: to.valueType}
+	s := &sender{cl: cl, topic: to.topic, valueType: to.valueType}
 	err = s.sendAll(ctx, p, flags.json, args)
-	flushing, cancel := context.WithTimeout(s.producing, flags.timeout)
+	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flags.timeout+flushSlack)
 	defer cancel()
 	if flushErr := cl.Flush(flushing); flushErr != nil && err == nil {
 		err = fmt.Errorf("wait for acknowledgements: %w", flushErr)
@@ -138,7 +141,6 @@ var errRefused = errors.New("a record was refused")
 
 // sender hands records to the client and counts what the broker acknowledged.
 type sender struct {
-	producing        context.Context // outlives the reading of records
 	cl               *kgo.Client
 	topic, valueType string
 
@@ -179,7 +181,7 @@ func (s *sender) sendAll(ctx context.Context, p *program, objects, pairs []strin
 		}
 	}
 	for _, t := range records {
-		if err := s.send(t); err != nil {
+		if err := s.send(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -195,19 +197,21 @@ func (s *sender) sendLines(ctx context.Context, in io.Reader) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return s.send(t)
+			return s.send(ctx, t)
 		})
 	}()
 	select {
 	case err := <-ended:
-		return err
+		if ctx.Err() == nil {
+			return err
+		}
 	case <-ctx.Done():
-		return nil
 	}
+	return nil
 }
 
 // send hands a record over, and stops at the first one that the broker refused.
-func (s *sender) send(t typed) error {
+func (s *sender) send(ctx context.Context, t typed) error {
 	r, err := t.record(s.topic, s.valueType)
 	if err != nil {
 		return err
@@ -215,7 +219,7 @@ func (s *sender) send(t typed) error {
 	if _, failure := s.result(); failure != nil {
 		return errRefused
 	}
-	s.cl.Produce(s.producing, r, func(r *kgo.Record, err error) {
+	s.cl.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err == nil {
