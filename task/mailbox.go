@@ -47,6 +47,12 @@ func (m *Mailbox) Attempts() int { return m.attempts }
 // Waiting is the number of inputs that are not in a call.
 func (m *Mailbox) Waiting() int { return len(m.head) + len(m.tail) + m.stored - m.taken }
 
+// Fresh reports whether what waits first was born inside this worker since the last cut. If its call comes before
+// the next one, no pending row of it is ever written.
+func (m *Mailbox) Fresh() bool {
+	return len(m.head) > m.taken && m.head[m.taken].source == nil && m.head[m.taken].seq == 0
+}
+
 func (m *Mailbox) push(in input) {
 	if m.stored > 0 {
 		m.tail = append(m.tail, in)

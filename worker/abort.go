@@ -56,7 +56,7 @@ func (w *Worker) drop() {
 	w.collected, w.bytes, w.barriers = nil, 0, nil
 	w.resetPaths(true)
 	for _, e := range w.endpoints {
-		e.ready = nil
+		e.forget()
 	}
 	for _, t := range w.takeovers {
 		t.cancel()

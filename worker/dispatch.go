@@ -9,16 +9,56 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
-// endpoint has the addresses that are ready for one endpoint of the module, first come first served, and its calls
-// in flight. Only the loop touches it.
+// endpoint has the addresses that are ready for one endpoint of the module and its calls in flight. Only the loop touches it.
 type endpoint struct {
 	spec   *module.Endpoint
 	call   func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
 	close  func()
-	ready  []*task.Mailbox
+	queues [2]queue // of ready addresses: those with inputs born inside since the last cut, and the others
+	turns  int
 	flight int
 	limit  limit
 }
+
+// queue is first come first served.
+type queue struct{ waiting []*task.Mailbox }
+
+func (q *queue) push(m *task.Mailbox) { q.waiting = append(q.waiting, m) }
+
+func (q *queue) pop() *task.Mailbox {
+	m := q.waiting[0]
+	q.waiting[0] = nil
+	if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
+		q.waiting = nil
+	}
+	return m
+}
+
+const (
+	fresh = 0 // index of the queue for inputs born inside since the last cut
+	other = 1
+
+	// otherShare gives every fourth call to the other queue. Fresh inputs come first because one that is done before
+	// the next cut needs no pending row; a chain of functions then costs no copies, and gives its output early.
+	otherShare = 4
+)
+
+func (e *endpoint) ready() int { return len(e.queues[fresh].waiting) + len(e.queues[other].waiting) }
+
+// next takes the address that is called next.
+func (e *endpoint) next() *task.Mailbox {
+	e.turns++
+	first := fresh
+	if e.turns%otherShare == 0 {
+		first = other
+	}
+	if len(e.queues[first].waiting) == 0 {
+		first = 1 - first
+	}
+	return e.queues[first].pop()
+}
+
+func (e *endpoint) forget() { e.queues = [2]queue{} }
 
 // flight is the calls in flight of the worker, in the order they were made.
 type flight struct {
@@ -75,7 +115,11 @@ func (w *Worker) ready(m *task.Mailbox) {
 		return
 	}
 	e := w.byEndpoint[spec]
-	e.ready = append(e.ready, m)
+	if m.Fresh() {
+		e.queues[fresh].push(m)
+		return
+	}
+	e.queues[other].push(m)
 }
 
 // dispatch makes calls for as long as there are ready addresses and slots. Because of H11 an endpoint holds at most
@@ -87,25 +131,20 @@ func (w *Worker) dispatch() {
 	slots := w.Module.Application.Limits.InFlight
 	waiting := 0
 	for _, e := range w.endpoints {
-		if len(e.ready) > 0 {
+		if e.ready() > 0 {
 			waiting++
 		}
 	}
 	for again := waiting > 0; again && w.flight.count < slots; {
 		again = false
 		for _, e := range w.endpoints {
-			if len(e.ready) == 0 || w.flight.count >= slots || e.flight >= e.limit.now() {
+			if e.ready() == 0 || w.flight.count >= slots || e.flight >= e.limit.now() {
 				continue
 			}
 			if len(w.endpoints) > 1 && e.flight >= slots/2 {
 				continue
 			}
-			m := e.ready[0]
-			e.ready[0] = nil
-			if e.ready = e.ready[1:]; len(e.ready) == 0 {
-				e.ready = nil
-			}
-			w.callNext(e, m)
+			w.callNext(e, e.next())
 			again = true
 		}
 	}

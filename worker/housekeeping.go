@@ -59,7 +59,7 @@ func (w *Worker) housekeep() {
 // inputs that wait for others, to read on.
 func (w *Worker) starved() bool {
 	for _, e := range w.endpoints {
-		if len(e.ready) == 0 && e.flight < e.limit.now() {
+		if e.ready() == 0 && e.flight < e.limit.now() {
 			return true
 		}
 	}
@@ -130,7 +130,7 @@ func (w *Worker) measure() {
 	m.collected.Set(float64(effects))
 	for _, e := range w.endpoints {
 		name := e.spec.Functions.String()
-		m.functionBacklog.WithLabelValues(name).Set(float64(len(e.ready)))
+		m.functionBacklog.WithLabelValues(name).Set(float64(e.ready()))
 		m.functionLimit.WithLabelValues(name).Set(float64(e.limit.now()))
 	}
 	for _, p := range w.partitions {

@@ -35,12 +35,16 @@ var names = []string{"Ada", "Grace", "Edsger", "Barbara", "Tony"}
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	begin := time.Now()
 	dir, err := os.MkdirTemp("", "statefun-demo-")
 	if err != nil {
 		fmt.Println("demo: FAILED:", err)
 		os.Exit(1)
 	}
+	if err := build(ctx, dir); err != nil {
+		fmt.Println("demo: FAILED:", err)
+		os.Exit(1)
+	}
+	begin := time.Now()
 	summary, err := run(ctx, dir)
 	if err != nil {
 		fmt.Printf("demo: FAILED after %.1f s: %v; the logs are in %s\n", time.Since(begin).Seconds(), err, dir)
@@ -52,15 +56,19 @@ func main() {
 	fmt.Printf("demo: OK, %s, in %.1f s\n", summary, time.Since(begin).Seconds())
 }
 
-// run builds the programs and plays the demo in dir.
-func run(ctx context.Context, dir string) (summary string, err error) {
+func build(ctx context.Context, dir string) error {
 	say("building statefun-kafka and the greeter")
 	for name, source := range map[string]string{"statefun-kafka": "./cmd/statefun-kafka", "greeter": "./examples/greeter-go"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), source)
-		if out, err := build.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", source, err, out)
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), source)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", source, err, out)
 		}
 	}
+	return nil
+}
+
+// run plays the demo with the programs in dir.
+func run(ctx context.Context, dir string) (summary string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s := &stage{dir: dir, program: filepath.Join(dir, "statefun-kafka")}

@@ -83,8 +83,8 @@ var starts = map[string]int{
 	"invoker": 2, // the pool
 	"state":   1, // the background flush
 	"worker":  6,
-	// The signal, and the worker and the servers beside each other.
-	"cmd/statefun-kafka": 4,
+	// The signal, the worker and the servers beside each other, and the read of standard input in send.
+	"cmd/statefun-kafka": 5,
 }
 
 // goroutines counts the places that start goroutines: go statements, the Go methods of groups, time.AfterFunc.
