@@ -97,7 +97,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.http.Shutdown(closing); err != nil {
 		_ = s.http.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve admin requests on %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 

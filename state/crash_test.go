@@ -14,7 +14,8 @@ import (
 const (
 	crashPartitions = 4
 	crashKeys       = 120
-	crashRows       = 20 // of one partition in one batch
+	crashRows       = 20  // of one partition in one batch
+	flushedBatches  = 100 // so many are flushed before the first crash
 )
 
 // crashBatch is what batch n does to partition p; it follows from its numbers, so that the state after n batches does.
@@ -34,6 +35,19 @@ func crashBatch(p int32, n int64) Change {
 	return c
 }
 
+// crashRowsUpTo returns by key the batch of the row that the first n batches left.
+func crashRowsUpTo(p int32, n int64) map[string]uint64 {
+	rows := map[string]uint64{}
+	for i := int64(1); i <= n; i++ {
+		for _, r := range crashBatch(p, i).Rows {
+			if rows[string(r.Key)] = uint64(i); r.Value == nil {
+				delete(rows, string(r.Key))
+			}
+		}
+	}
+	return rows
+}
+
 // surviving checks that each partition holds what its batches up to its position left, and returns the positions.
 func surviving(t *testing.T, s *Store) (upTo [crashPartitions]int64) {
 	t.Helper()
@@ -42,16 +56,7 @@ func surviving(t *testing.T, s *Store) (upTo [crashPartitions]int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]uint64{}
-		for n := int64(1); n <= pos.Offset; n++ {
-			for _, r := range crashBatch(p, n).Rows {
-				if r.Value == nil {
-					delete(want, string(r.Key))
-				} else {
-					want[string(r.Key)] = binary.BigEndian.Uint64(r.Value)
-				}
-			}
-		}
+		want := crashRowsUpTo(p, pos.Offset)
 		err = s.Scan(p, nil, nil, 0, func(key, value []byte) error {
 			if n := binary.BigEndian.Uint64(value); want[string(key)] != n {
 				return fmt.Errorf("partition %d at %d: %s is of batch %d, want %d", p, pos.Offset, key, n, want[string(key)])
@@ -73,10 +78,9 @@ func TestAPowerLossLeavesAPrefixOfTheBatches(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	flushed := false
 	for range 6 {
 		mem := vfs.NewCrashableMem()
-		o := Options{Dir: "state", FS: mem, ApplicationID: "app", MemTableBytes: 128 << 10}
+		o := Options{Dir: "state", FS: mem, ApplicationID: "app", CacheBytes: 4 << 20, MemTableBytes: 128 << 10}
 		s := mustOpen(t, o)
 		stop, first := make(chan struct{}), make(chan struct{})
 		var writers sync.WaitGroup
@@ -87,17 +91,7 @@ func TestAPowerLossLeavesAPrefixOfTheBatches(t *testing.T) {
 		for range 4 {
 			crashed := o
 			crashed.FS = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(3) * 50, RNG: rng})
-			again := mustOpen(t, crashed)
-			upTo := surviving(t, again)
-			for p := 0; p < crashPartitions; p += 2 {
-				if upTo[p] != upTo[p+1] {
-					t.Fatalf("half of a batch survived: %v", upTo)
-				}
-				flushed = flushed || upTo[p] > 0
-			}
-			if err := again.Close(); err != nil {
-				t.Fatal(err)
-			}
+			checkCrash(t, crashed)
 		}
 		close(stop)
 		writers.Wait()
@@ -106,8 +100,23 @@ func TestAPowerLossLeavesAPrefixOfTheBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !flushed {
-		t.Error("no crash came after a flush")
+}
+
+// checkCrash opens what a crash after a flush left.
+func checkCrash(t *testing.T, crashed Options) {
+	t.Helper()
+	s := mustOpen(t, crashed)
+	upTo := surviving(t, s)
+	for p := 0; p < crashPartitions; p += 2 {
+		if upTo[p] != upTo[p+1] {
+			t.Fatalf("half of a batch survived: %v", upTo)
+		}
+	}
+	if upTo[0] < flushedBatches {
+		t.Fatalf("flushed batches are gone: %v", upTo)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -118,7 +127,7 @@ func writePairs(t *testing.T, s *Store, p int32, first chan<- struct{}, stop <-c
 			t.Error(err)
 			return
 		}
-		if n == 100 {
+		if n == flushedBatches {
 			if err := s.db.Flush(); err != nil {
 				t.Error(err)
 			}

@@ -125,7 +125,7 @@ func (w *Worker) start(p *partition) error {
 	}
 	view := partitionStore{w.store, p.id}
 	t := task.New(task.Config{Partition: p.id, Store: view, Registry: w.registry, Ready: w.ready, Held: w.budget.add})
-	p.task, p.mailbox, p.path, p.stage = t, nil, path{}, running
+	p.task, p.mailbox, p.path, p.stage, p.cutAt = t, nil, path{}, running, w.now
 	if err := t.Restore(position.Offset); err != nil {
 		return err
 	}

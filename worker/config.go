@@ -32,8 +32,8 @@ type Config struct {
 	// WipeOtherCluster empties a state folder that was filled from another cluster, as a development broker that
 	// lives in memory makes it each time.
 	WipeOtherCluster bool
-	// CreateIngress creates missing ingress topics, for development.
-	CreateIngress bool
+	// CreateTopics creates missing ingress topics, and egress topics that functions name, for development.
+	CreateTopics bool
 	// Functions are called in process in place of every endpoint of the module when given.
 	Functions invoker.Function
 	// SessionTimeout is how long the group waits for a silent worker; 0: the module's session.timeout.ms, else 10 s.

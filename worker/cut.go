@@ -139,6 +139,7 @@ func (w *Worker) cut() {
 		if p.task == nil || !p.task.Touched() {
 			continue
 		}
+		p.cutAt = w.now
 		c := p.task.Cut(tx.id, w.now)
 		part := part{id: p.id, task: p.task, rows: c.Rows}
 		for _, s := range p.task.Sources() {

@@ -14,6 +14,9 @@ const (
 	sweepEvery = time.Second
 	// longestWait is how long an input may wait in its topic before it is copied into the changelog: topics delete (H7).
 	longestWait = time.Minute
+	// levelShare: a quiet partition is committed once in this part of the time that tombstones are kept, so that its
+	// state on disk does not grow too old to be used (H15).
+	levelShare = 8
 	// unblockedAtOnce is how many records at the head of a full window are copied.
 	unblockedAtOnce = 4096
 )
@@ -40,6 +43,9 @@ func (w *Worker) housekeep() {
 			p.task.Relieve(relief)
 		}
 		w.unblock(p, slow)
+		if w.now.Sub(p.cutAt) > w.plan.TombstoneRetention/levelShare {
+			p.task.Touch()
+		}
 		if slow {
 			if _, err := p.task.Sweep(w.now); err != nil {
 				w.fail(err)

@@ -20,6 +20,7 @@ import (
 type lookups struct {
 	client *kgo.Client
 	admin  *kadm.Client
+	create bool          // egress topics that are missing, on a development broker
 	salt   atomic.Uint32 // of the partition for egress records without a key, another for each transaction
 }
 
@@ -75,7 +76,7 @@ func (l *lookups) learn(ctx context.Context, catalog *egress.Catalog, topic stri
 	r := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = &topic
-	r.Topics, r.IncludeTopicAuthorizedOperations = append(r.Topics, t), true
+	r.Topics, r.IncludeTopicAuthorizedOperations, r.AllowAutoTopicCreation = append(r.Topics, t), true, l.create
 	metadata, err := r.RequestWith(ctx, l.client)
 	if err != nil {
 		return err

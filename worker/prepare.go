@@ -51,7 +51,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 			w.ingressTopics = append(w.ingressTopics, t)
 		}
 	}
-	w.lookups.client, w.lookups.admin = w.admin, kadm.NewClient(w.admin)
+	w.lookups.client, w.lookups.admin, w.lookups.create = w.admin, kadm.NewClient(w.admin), w.CreateTopics
 	w.log.Info("worker starts", "worker", w.names.worker, "application", w.ApplicationID, "partitions", plan.Partitions,
 		"transaction_version", plan.TransactionVersion, "state", w.StateDir)
 	w.producer, err = w.openProducer(ctx)
@@ -64,7 +64,7 @@ func (w *Worker) planTopics(ctx context.Context) (*topics.Plan, error) {
 	m.Application.ID = w.ApplicationID
 	said := false
 	for {
-		plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateIngress})
+		plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateTopics})
 		if err == nil || plan != nil || ctx.Err() != nil {
 			return plan, err
 		}

@@ -48,6 +48,8 @@ func (w *Worker) turn(ctx context.Context) error {
 			deadline = time.After(stopTimeout)
 			w.now = time.Now()
 			w.beginStop()
+		case <-w.store.Failed():
+			return fmt.Errorf("%w %s: %w", errStore, w.StateDir, w.store.Err())
 		case <-deadline:
 			w.log.Warn("the last commit takes too long and is left to the next start")
 			return nil

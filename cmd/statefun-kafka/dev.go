@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +39,7 @@ It is in memory: what it held is gone at the end, and the state folder is wiped 
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), p, flags) },
 	}
 	flags.module.addWithoutBrokers(cmd.Flags())
-	flags.worker.add(cmd.Flags())
+	flags.worker.add(cmd.Flags(), "", "folder of the worker's state; default: ./statefun-data-dev/APPLICATION")
 	flags.broker.add(cmd.Flags())
 	cmd.Flags().StringVar(&flags.addr, "broker-addr", "127.0.0.1:9092", "HOST:PORT for the broker to listen on; port 0 takes a free one")
 	cmd.Flags().Int32Var(&flags.ingressPartitions, "ingress-partitions", 0, "partitions of the ingress topics; default: the module's for the application, else 4")
@@ -60,11 +61,15 @@ func runDev(ctx context.Context, p *program, flags devFlags) error {
 	defer b.Close()
 	m = kafka.WithoutSecurity(m) // the embedded broker asks for none
 	m.Brokers = []string{b.Addr()}
+	if flags.worker.stateDir == "" {
+		// Not the default of run: that folder may hold the state of a worker on a real Kafka, and is not for wiping.
+		flags.worker.stateDir = filepath.Join("statefun-data-dev", m.Application.ID)
+	}
 	if err := createTopics(ctx, p, m, flags.ingressPartitions); err != nil {
 		return err
 	}
 	return runWorker(ctx, p, flags.worker.adminAddr, flags.worker.config(worker.Config{
-		Module: m, Brokers: m.Brokers, CreateIngress: true, WipeOtherCluster: true,
+		Module: m, Brokers: m.Brokers, CreateTopics: true, WipeOtherCluster: true,
 	}))
 }
 

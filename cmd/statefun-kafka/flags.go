@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/statefun-kafka/statefun-kafka/broker"
+	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
@@ -116,7 +117,7 @@ func (m *moduleFlags) load(p *program) (*module.Module, error) {
 }
 
 func (m *moduleFlags) options(p *program) module.Options {
-	return module.Options{Lenient: m.lenient, Getenv: p.lookupEnv, ApplicationID: m.applicationID, Brokers: m.brokers}
+	return module.Options{Lenient: m.lenient, Getenv: p.lookupEnv, ApplicationID: m.applicationID, Brokers: m.brokers, Check: kafka.Check}
 }
 
 // topicsValue is a repeatable flag NAME or NAME:PARTITIONS.

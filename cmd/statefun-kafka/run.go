@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/statefun-kafka/statefun-kafka/admin"
 	"github.com/statefun-kafka/statefun-kafka/worker"
@@ -28,8 +27,8 @@ type workerFlags struct {
 	acceptOffsetReset bool
 }
 
-func (w *workerFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&w.stateDir, "state-dir", "./statefun-data", "folder of the worker's state; a cache of the changelog topic, may be deleted while no worker runs")
+func (w *workerFlags) add(flags *pflag.FlagSet, stateDir, stateDirUsage string) {
+	flags.StringVar(&w.stateDir, "state-dir", stateDir, stateDirUsage)
 	flags.StringVar(&w.adminAddr, "admin-addr", "127.0.0.1:9090", "HOST:PORT of health, readiness and metrics; port 0 takes a free one")
 	flags.StringVar(&w.workerID, "worker-id", "", "name of this worker, the same after a restart and no other worker's; default: one kept in the state folder")
 	flags.BoolVar(&w.acceptOffsetReset, "accept-offset-reset", false, "accept that somebody changed the group's offsets, and read from there")
@@ -60,7 +59,7 @@ Workers of one application share its partitions. Each needs a state folder of it
 		},
 	}
 	mod.add(cmd.Flags())
-	flags.add(cmd.Flags())
+	flags.add(cmd.Flags(), "./statefun-data", "folder of the worker's state; a cache of the changelog topic, may be deleted while no worker runs")
 	return cmd
 }
 
@@ -85,20 +84,24 @@ func runWorker(ctx context.Context, p *program, adminAddr string, c worker.Confi
 	if err != nil {
 		return err
 	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
 	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
-	group, working := errgroup.WithContext(ctx) // a failed server stops the worker too
-	group.Go(func() error { return server.Run(serving) })
-	group.Go(func() error {
-		defer endServing()
-		return w.Run(working)
-	})
-	return awaitStop(ctx, group.Wait, stopTimeout)
+	defer endServing()
+	served, worked := make(chan error, 1), make(chan error, 1)
+	go func() {
+		err := server.Run(serving)
+		stop() // nobody could see how a worker without its server does
+		served <- err
+	}()
+	go func() { worked <- w.Run(working) }()
+	err = awaitStop(working, worked, stopTimeout)
+	endServing()
+	return errors.Join(err, <-served)
 }
 
 // awaitStop waits for the end, but after ctx is done not longer than the limit.
-func awaitStop(ctx context.Context, wait func() error, limit time.Duration) error {
-	ended := make(chan error, 1)
-	go func() { ended <- wait() }()
+func awaitStop(ctx context.Context, ended <-chan error, limit time.Duration) error {
 	select {
 	case err := <-ended:
 		return err
@@ -108,9 +111,6 @@ func awaitStop(ctx context.Context, wait func() error, limit time.Duration) erro
 	defer timer.Stop()
 	select {
 	case err := <-ended:
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
 		return err
 	case <-timer.C:
 		return fmt.Errorf("the worker did not stop within %s and is left behind; nothing is lost, its open transaction ends by its time-out", limit)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,6 +126,23 @@ func TestDevGreetsWithAFunctionOfTheOfficialSDK(t *testing.T) {
 	}
 }
 
+func TestDevKeepsItsStateApartFromThatOfRun(t *testing.T) {
+	path := writeModule(t, greeter, "nowhere:1")
+	t.Chdir(t.TempDir())
+	c := start(t, []string{"dev", "-m", path, "--broker-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-format", "text"})
+	awaitReady(t, c, c.err.await(t, adminPattern))
+	c.stop()
+	if code := c.wait(t); code != exitOK {
+		t.Fatalf("ended with %d:\n%s", code, c.err)
+	}
+	if _, err := os.Stat(filepath.Join("statefun-data-dev", "greeter")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("statefun-data"); err == nil {
+		t.Error("dev wrote to the default folder of run")
+	}
+}
+
 func TestDevStartsAfreshOnAnOldStateFolder(t *testing.T) {
 	path := writeModule(t, greeterAt(serveGreeter(t).URL), "nowhere:1")
 	args := devArgs(t, path, "--topic", "greetings:1", "--ingress-partitions", "2")
@@ -199,14 +217,22 @@ func TestRunRefusesWhatItCannotRunWith(t *testing.T) {
 func TestStopThatTakesTooLongIsGivenUp(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
-	hang := make(chan struct{})
-	defer close(hang)
-	err := awaitStop(ctx, func() error { <-hang; return nil }, 10*time.Millisecond)
+	err := awaitStop(ctx, make(chan error), 10*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "did not stop within 10ms") {
 		t.Fatalf("error %v", err)
 	}
-	reason := errors.New("reason")
-	if err := awaitStop(ctx, func() error { return reason }, time.Minute); !errors.Is(err, reason) {
+	ended, reason := make(chan error, 1), errors.New("reason")
+	ended <- reason
+	if err := awaitStop(ctx, ended, time.Minute); !errors.Is(err, reason) {
 		t.Fatalf("error %v, want the worker's own", err)
 	}
+}
+func TestDevCreatesTheEgressTopicThatAFunctionWritesTo(t *testing.T) {
+	path := writeModule(t, greeterAt(serveGreeter(t).URL), "nowhere:1")
+	c := start(t, devArgs(t, path))
+	brokerAddr := c.err.await(t, `broker=(127\.0\.0\.1:\d+)`)
+	c.err.await(t, adminPattern)
+	run(t, exitOK, []string{"send", "-b", brokerAddr, "-m", path, "ada=hello"})
+	out, _ := run(t, exitOK, []string{"tail", "-b", brokerAddr, "-t", "greetings", "--from-start", "--max", "1", "--timeout", "20s"})
+	has(t, out, "ada=hello no. 1\n")
 }

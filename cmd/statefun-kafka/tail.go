@@ -200,17 +200,18 @@ func (t *tailer) partitions(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look up topic %s: %w", t.topic, err)
 	}
-	for _, found := range md.Topics {
-		err := kerr.ErrorForCode(found.ErrorCode)
-		switch {
-		case errors.Is(err, kerr.UnknownTopicOrPartition), kerr.IsRetriable(err):
-			return 0, nil
-		case err != nil:
-			return 0, fmt.Errorf("look up topic %s: %w", t.topic, err)
-		}
-		return len(found.Partitions), nil
+	if len(md.Topics) == 0 {
+		return 0, nil
 	}
-	return 0, nil
+	found := md.Topics[0]
+	err = kerr.ErrorForCode(found.ErrorCode)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition), kerr.IsRetriable(err):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("look up topic %s: %w", t.topic, err)
+	}
+	return len(found.Partitions), nil
 }
 
 func (t *tailer) positions(ctx context.Context, count int, fromStart bool) (map[int32]kgo.Offset, error) {

@@ -43,7 +43,6 @@ func runValidate(p *program, flags moduleFlags) error {
 	}
 	var warnings []module.Problem
 	if m != nil {
-		problems = kafka.Check(m)
 		warnings = append(kafka.Warnings(m), m.Warnings...)
 	}
 	module.SortProblems(problems)
