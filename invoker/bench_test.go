@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
 // quick answers every request with 200 bytes and allocates nothing for it.
@@ -33,45 +35,39 @@ func quick(s *rawServer, c net.Conn, r *bufio.Reader) {
 
 func BenchmarkCall(b *testing.B) {
 	for _, network := range []string{"tcp", "unix"} {
-		for _, transport := range []string{"async", "okhttp"} {
-			for _, parallel := range []int{1, 32} {
-				name := network + "/" + transport + "/one"
-				if parallel > 1 {
-					name = network + "/" + transport + "/64"
-				}
-				b.Run(name, func(b *testing.B) {
-					s := serveRaw(b, network, quick)
-					tr := async()
-					if transport == "okhttp" {
-						tr = okhttp()
-					}
-					c := newCaller(b, s.url(), tr)
-					request := bytes.Repeat([]byte("x"), 200)
-					ctx, cancel := context.WithCancel(b.Context())
-					defer cancel()
-					b.ReportAllocs()
-					b.ResetTimer()
-					work := func(pb *testing.PB) {
-						for pb.Next() {
-							if _, err := c.Call(ctx, greeter, request); err != nil {
-								b.Fatal(err)
-							}
-						}
-					}
-					if parallel == 1 {
-						for b.Loop() {
-							if _, err := c.Call(ctx, greeter, request); err != nil {
-								b.Fatal(err)
-							}
-						}
-						return
-					}
-					b.SetParallelism(parallel)
-					b.RunParallel(work)
-				})
-			}
+		for name, transport := range map[string]module.Transport{"async": async(), "okhttp": okhttp()} {
+			b.Run(network+"/"+name+"/one", func(b *testing.B) { benchmarkCall(b, network, transport, 0) })
+			b.Run(network+"/"+name+"/64", func(b *testing.B) { benchmarkCall(b, network, transport, 32) })
 		}
 	}
+}
+
+// benchmarkCall calls alone, or with that many goroutines a processor.
+func benchmarkCall(b *testing.B, network string, transport module.Transport, parallel int) {
+	s := serveRaw(b, network, quick)
+	c := newCaller(b, s.url(), transport)
+	request := bytes.Repeat([]byte("x"), 200)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	b.ReportAllocs()
+	b.ResetTimer()
+	call := func() {
+		if _, err := c.Call(ctx, greeter, request); err != nil {
+			b.Error(err)
+		}
+	}
+	if parallel == 0 {
+		for b.Loop() {
+			call()
+		}
+		return
+	}
+	b.SetParallelism(parallel)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			call()
+		}
+	})
 }
 
 // BenchmarkNetHTTP is the standard client on the same work, to compare.
