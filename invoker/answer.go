@@ -222,7 +222,7 @@ func readLine(r *bufio.Reader, budget *int) (line []byte, whole bool, err error)
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return line, false, nil
-	case err == io.EOF && len(line) > 0:
+	case errors.Is(err, io.EOF) && len(line) > 0:
 		return nil, false, io.ErrUnexpectedEOF
 	case err != nil:
 		return nil, false, err
@@ -244,7 +244,7 @@ func skipLine(r *bufio.Reader, whole bool, budget *int) (err error) {
 
 // noEOF turns an end of file in the middle of something into the error for that.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

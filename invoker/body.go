@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -125,7 +126,7 @@ func parseChunkSize(line []byte) (int64, bool) {
 func (b *body) took(n int, err error) error {
 	b.read += int64(n)
 	switch {
-	case b.toClose && err == io.EOF:
+	case b.toClose && errors.Is(err, io.EOF):
 		b.ended = true
 		return err
 	case b.toClose && b.read > b.limit:
@@ -185,7 +186,7 @@ func (b *body) all() ([]byte, error) {
 	got := []byte{}
 	for {
 		n, err := b.piece()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {
@@ -200,7 +201,7 @@ func (b *body) all() ([]byte, error) {
 			m, err = io.ReadFull(b.r, got[len(got):min(int64(cap(got)), int64(len(got))+n)])
 		}
 		got = got[:len(got)+m]
-		if err := b.took(m, err); err != nil && err != io.EOF {
+		if err := b.took(m, err); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 	}
@@ -251,9 +252,9 @@ func (a *answer) decode() ([]byte, error) {
 			return nil, b.tooLarge()
 		}
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		// A decoder may stop before the end of the body, which the connection has to reach.
-		if _, err = b.ReadByte(); err == io.EOF {
+		if _, err = b.ReadByte(); errors.Is(err, io.EOF) {
 			return got, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -47,7 +48,8 @@ func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		// The text of url.Error repeats the URL, which may hold a password.
-		if cause, ok := err.(*url.Error); ok {
+		var cause *url.Error
+		if errors.As(err, &cause) {
 			err = cause.Err
 		}
 		return nil, fmt.Errorf("not a URL: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -115,7 +116,9 @@ func (l *lookups) configs(ctx context.Context, topic string, facts *egress.Facts
 	for _, c := range found.Configs {
 		switch c.Key {
 		case "max.message.bytes":
-			fmt.Sscan(c.MaybeValue(), &facts.MaxMessageBytes)
+			if bytes, err := strconv.Atoi(c.MaybeValue()); err == nil {
+				facts.MaxMessageBytes = bytes
+			}
 		case "cleanup.policy":
 			facts.KeyRequired = c.MaybeValue() == "compact"
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -239,7 +238,7 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	b.lines = append(b.lines, string(p))
 	if os.Getenv("WORKER_TEST_LOG") != "" {
-		io.WriteString(os.Stderr, string(p))
+		return os.Stderr.Write(p)
 	}
 	return len(p), nil
 }

@@ -85,7 +85,7 @@ func consume(ctx context.Context, cl *kgo.Client, q *queues, target protocol.Typ
 	for {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the run, not a fault
 		}
 		for _, e := range fetches.Errors() {
 			return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
