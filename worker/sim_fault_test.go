@@ -71,29 +71,29 @@ func (n *network) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ tim
 }
 
 // fault lets one fault happen, or none.
-func (s *sim) fault() {
+func (s *sim) fault(p *process) {
 	faults := []struct {
 		name string
 		do   func()
 	}{
-		{"kill", func() { s.kill(); s.start() }},
-		{"answer to EndTxn lost", func() { s.network.loseEnd.Store(true) }},
-		{"EndTxn not done, unknown error", func() { s.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
-		{"EndTxn abortable", func() { s.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
-		{"EndTxn concurrent transactions", func() { s.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
-		{"answer to produce lost", func() { s.inject(kmsg.Produce, kerr.RequestTimedOut, "") }},
-		{"produce to another leader", func() { s.inject(kmsg.Produce, kerr.NotLeaderForPartition, "") }},
-		{"changelog row refused", func() { s.inject(kmsg.Produce, kerr.MessageTooLarge, "app-changelog") }},
-		{"egress record refused", func() { s.inject(kmsg.Produce, kerr.InvalidRecord, "out") }},
-		{"answer to offsets lost", func() { s.inject(kmsg.TxnOffsetCommit, kerr.RequestTimedOut, "") }},
-		{"offsets: illegal generation", func() { s.inject(kmsg.TxnOffsetCommit, kerr.IllegalGeneration, "") }},
-		{"offsets: rebalance in progress", func() { s.inject(kmsg.TxnOffsetCommit, kerr.RebalanceInProgress, "") }},
-		{"offsets: concurrent transactions", func() { s.inject(kmsg.TxnOffsetCommit, kerr.ConcurrentTransactions, "") }},
-		{"offsets: unknown member", func() { s.evict() }},
-		{"producer fenced", func() { s.steal() }},
+		{"kill", func() { p.kill(); p.start() }},
+		{"answer to EndTxn lost", func() { p.network.loseEnd.Store(true) }},
+		{"EndTxn not done, unknown error", func() { p.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
+		{"EndTxn abortable", func() { p.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
+		{"EndTxn concurrent transactions", func() { p.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
+		{"answer to produce lost", func() { p.inject(kmsg.Produce, kerr.RequestTimedOut, "") }},
+		{"produce to another leader", func() { p.inject(kmsg.Produce, kerr.NotLeaderForPartition, "") }},
+		{"changelog row refused", func() { p.inject(kmsg.Produce, kerr.MessageTooLarge, "app-changelog") }},
+		{"egress record refused", func() { p.inject(kmsg.Produce, kerr.InvalidRecord, "out") }},
+		{"answer to offsets lost", func() { p.inject(kmsg.TxnOffsetCommit, kerr.RequestTimedOut, "") }},
+		{"offsets: illegal generation", func() { p.inject(kmsg.TxnOffsetCommit, kerr.IllegalGeneration, "") }},
+		{"offsets: rebalance in progress", func() { p.inject(kmsg.TxnOffsetCommit, kerr.RebalanceInProgress, "") }},
+		{"offsets: concurrent transactions", func() { p.inject(kmsg.TxnOffsetCommit, kerr.ConcurrentTransactions, "") }},
+		{"offsets: unknown member", func() { p.evict() }},
+		{"producer fenced", func() { p.steal() }},
 		{"leaders moved", func() { s.cluster.ShufflePartitionLeaders() }},
 		{"coordinators moved", func() { s.cluster.RehashCoordinators() }},
-		{"connections broken", func() { s.network.mu.Lock(); s.network.breakAll(); s.network.mu.Unlock() }},
+		{"connections broken", func() { p.network.mu.Lock(); p.network.breakAll(); p.network.mu.Unlock() }},
 	}
 	if s.rng.IntN(3) == 0 {
 		return
@@ -103,22 +103,22 @@ func (s *sim) fault() {
 	f.do()
 }
 
-func (s *sim) inject(key kmsg.Key, err *kerr.Error, topic string) {
-	s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: "app-w1"})
+func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
+	p.s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: "app-" + p.name})
 }
 
 // evict makes the group forget the worker, who finds out at his next heartbeat or commit.
-func (s *sim) evict() {
+func (p *process) evict() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	s.admin.LeaveGroup(ctx, kadm.LeaveGroup("app").InstanceIDs("w1"))
+	p.s.admin.LeaveGroup(ctx, kadm.LeaveGroup("app").InstanceIDs(p.name))
 }
 
 // steal takes the transactional id away, as a broker does after the transaction time-out, or a taker.
-func (s *sim) steal() {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.TransactionalID("app-w1"))
+func (p *process) steal() {
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.brokers...), kgo.TransactionalID("app-"+p.name))
 	if err != nil {
-		s.t.Fatal(err)
+		p.s.t.Fatal(err)
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -75,6 +75,13 @@ type sim struct {
 	mood    atomic.Int64 // of the functions
 	manual  *kgo.Client
 
+	processes []*process
+}
+
+// process is one worker under its name, with its disk.
+type process struct {
+	s       *sim
+	name    string
 	worker  *Worker
 	ended   chan error
 	cancel  context.CancelFunc
@@ -106,7 +113,14 @@ func newSim(t *testing.T, seed uint64) *sim {
 	t.Cleanup(cluster.Close)
 	s := &sim{
 		world: newWorldAt(t, moduleText, cluster.ListenAddrs()...), rng: rng, cluster: cluster,
-		want: map[string]int{}, faults: map[string]int{}, log: &logBuffer{}, disk: vfs.NewCrashableMem(),
+		want: map[string]int{}, faults: map[string]int{}, log: &logBuffer{},
+	}
+	workers := 1
+	if seed%3 == 0 {
+		workers = 2
+	}
+	for i := range workers {
+		s.processes = append(s.processes, &process{s: s, name: fmt.Sprint("w", i+1), disk: vfs.NewCrashableMem()})
 	}
 	s.admin = kadm.NewClient(s.client)
 	t.Cleanup(func() {
@@ -120,14 +134,15 @@ func newSim(t *testing.T, seed uint64) *sim {
 func (s *sim) count(fault string) { s.faults[fault]++ }
 
 // start begins a process on the disk as it is.
-func (s *sim) start() {
-	s.network = &network{}
+func (p *process) start() {
+	s := p.s
+	p.network = &network{}
 	c := s.config("/state")
-	c.Functions, c.FileSystem = s.function, s.disk
+	c.WorkerID, c.Functions, c.FileSystem = p.name, s.function, p.disk
 	c.SessionTimeout, c.TransactionTimeout = 2*time.Second, 2*time.Second
-	c.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("process", p.name)
 	c.ClientOptions = []kgo.Opt{
-		kgo.Dialer(s.network.dial), kgo.WithHooks(s.network), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.Dialer(p.network.dial), kgo.WithHooks(p.network), kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
 	}
 	worker, err := New(c)
@@ -135,54 +150,61 @@ func (s *sim) start() {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.worker, s.cancel, s.ended = worker, cancel, make(chan error, 1)
-	go func(ended chan error) { ended <- worker.Run(ctx) }(s.ended)
+	p.worker, p.cancel, p.ended = worker, cancel, make(chan error, 1)
+	go func(ended chan error) { ended <- worker.Run(ctx) }(p.ended)
 }
 
 // kill ends the process as kill -9 does: its connections break, nothing more of it reaches broker or disk.
-func (s *sim) kill() {
-	s.count("kill")
-	s.network.cut()
-	clone := s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: rand.New(rand.NewPCG(s.rng.Uint64(), 1))})
-	worker, ended, cancel := s.worker, s.ended, s.cancel
+func (p *process) kill() {
+	s := p.s
+	p.network.cut()
+	clone := p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: rand.New(rand.NewPCG(s.rng.Uint64(), 1))})
+	worker := p.worker
 	worker.post(func() { worker.fail(errKilled) })
-	cancel()
-	<-ended
+	p.cancel()
+	<-p.ended
 	switch s.rng.IntN(8) {
 	case 0:
 		s.count("disk lost")
 		clone = vfs.NewCrashableMem()
 	case 1:
-		if s.old != nil {
+		if p.old != nil {
 			s.count("disk put back from an older copy")
-			clone = s.old.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+			clone = p.old.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 		}
 	case 2:
-		s.old = clone
+		p.old = clone
 	}
-	s.disk = clone
+	p.disk = clone
 }
 
 var errKilled = errors.New("killed")
 
 func (s *sim) run() {
-	s.start()
-	rounds := 25
-	for range rounds {
+	for _, p := range s.processes {
+		p.start()
+	}
+	for range 25 {
 		s.load(4 + s.rng.IntN(10))
-		s.fault()
+		s.fault(s.processes[s.rng.IntN(len(s.processes))])
 		time.Sleep(time.Duration(s.rng.IntN(30)) * time.Millisecond) // the pace of the load; nothing waits for it
-		select {
-		case err := <-s.ended:
-			s.t.Fatalf("the worker ended by itself: %v", err)
-		default:
+		for _, p := range s.processes {
+			select {
+			case err := <-p.ended:
+				s.t.Fatalf("%s ended by itself: %v", p.name, err)
+			default:
+			}
 		}
 	}
-	s.network.heal()
+	for _, p := range s.processes {
+		p.network.heal()
+	}
 	s.settle()
-	s.cancel()
-	if err := <-s.ended; err != nil {
-		s.t.Fatalf("clean stop: %v", err)
+	for _, p := range s.processes {
+		p.cancel()
+		if err := <-p.ended; err != nil {
+			s.t.Fatalf("clean stop of %s: %v", p.name, err)
+		}
 	}
 	s.checkRows()
 }
