@@ -10,13 +10,16 @@ import (
 
 // notCommitted goes on after a transaction that was not committed, with a new producer.
 func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr error) {
-	w.producer = fresh
+	if fresh != nil {
+		w.producers[fresh.slot] = fresh
+	}
 	if openErr != nil {
 		w.fail(openErr)
 		return
 	}
 	w.running = nil
 	if tx.orphan {
+		w.finishRevokes()
 		return
 	}
 	w.metrics.aborts.WithLabelValues(abortReason(err)).Inc()

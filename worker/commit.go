@@ -40,7 +40,7 @@ func (w *Worker) commit(ctx context.Context, p *producer, tx *transaction) {
 	began := time.Now()
 	err := w.endTransaction(ctx, p, tx)
 	if err == nil {
-		err = w.applyToStore(tx)
+		err = w.phase("store", func() error { return w.applyToStore(tx) })
 	}
 	if err == nil {
 		w.post(func() { w.committed(tx, time.Since(began)) })
@@ -52,7 +52,7 @@ func (w *Worker) commit(ctx context.Context, p *producer, tx *transaction) {
 	}
 	// Whatever the fault was, a new producer id aborts what is open and fences what is on its way.
 	p.client.Close()
-	fresh, openErr := w.openProducer(ctx)
+	fresh, openErr := w.openProducer(ctx, p.slot)
 	w.post(func() { w.notCommitted(tx, fresh, err, openErr) })
 }
 
@@ -60,13 +60,13 @@ func (w *Worker) commit(ctx context.Context, p *producer, tx *transaction) {
 func (w *Worker) endTransaction(ctx context.Context, p *producer, tx *transaction) error {
 	try, cancel := context.WithTimeout(ctx, w.TransactionTimeout)
 	defer cancel()
-	if err := w.produce(try, p, tx); err != nil {
+	if err := w.phase("produce", func() error { return w.produce(try, p, tx) }); err != nil {
 		return err
 	}
-	if err := w.fence(try, p, tx); err != nil {
+	if err := w.phase("offsets", func() error { return w.fence(try, p, tx) }); err != nil {
 		return err
 	}
-	err := p.client.EndTransaction(try, kgo.TryCommit)
+	err := w.phase("end", func() error { return p.client.EndTransaction(try, kgo.TryCommit) })
 	if err == nil {
 		return nil
 	}
@@ -74,6 +74,13 @@ func (w *Worker) endTransaction(ctx context.Context, p *producer, tx *transactio
 		return fmt.Errorf("end the transaction: %w", err)
 	}
 	return w.resolve(ctx, p, tx, err)
+}
+
+// phase measures a part of a commit.
+func (w *Worker) phase(name string, part func() error) error {
+	began := time.Now()
+	defer func() { w.metrics.phases.WithLabelValues(name).Observe(time.Since(began).Seconds()) }()
+	return part()
 }
 
 // definite tells an answer that says the transaction was not committed from one that leaves it open.
@@ -170,7 +177,7 @@ func (w *Worker) fence(ctx context.Context, p *producer, tx *transaction) error 
 func (w *Worker) resolve(ctx context.Context, p *producer, tx *transaction, cause error) error {
 	w.log.Warn("outcome of the transaction is unknown, looking", "transaction", tx.id, "error", cause)
 	p.client.Close()
-	fresh, err := w.openProducer(ctx)
+	fresh, err := w.openProducer(ctx, p.slot)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (w *Worker) dirty() bool {
 
 // maybeCut begins a transaction when it is time, and returns when to think of it again, zero for not by itself.
 func (w *Worker) maybeCut() (again time.Time) {
-	if w.running != nil || w.producer == nil {
+	if w.running != nil {
 		return again
 	}
 	if !w.dirty() {
@@ -154,7 +154,7 @@ func (w *Worker) cut() {
 	w.collected, w.bytes, w.firstEffect, w.lastCut = nil, 0, time.Time{}, w.now
 	w.running = tx
 	w.metrics.effects.Observe(float64(tx.effects))
-	producer, ctx := w.producer, w.ctx
+	producer, ctx := w.producers[w.counter%producerSlots], w.ctx
 	w.spawn(func() { w.commit(ctx, producer, tx) })
 }
 
@@ -163,6 +163,7 @@ func (w *Worker) committed(tx *transaction, took time.Duration) {
 	w.running, w.lastCommit = nil, took
 	w.returned()
 	if tx.orphan {
+		w.finishRevokes()
 		return
 	}
 	w.metrics.commits.Observe(took.Seconds())

@@ -11,6 +11,7 @@ type metrics struct {
 	records, invalid, aborts                       *prometheus.CounterVec
 	crossings, mailboxSent, deadLetters            prometheus.Counter
 	unknown, losses, restored, pathsLeft           prometheus.Counter
+	phases                                         *prometheus.HistogramVec
 	commits, effects                               prometheus.Histogram
 	held, heldLimit, inFlight, collected           prometheus.Gauge
 	partitions, pending, stored, window            *prometheus.GaugeVec
@@ -41,6 +42,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		restored:        f.counter("statefun_worker_restored_rows_total", "Changelog rows replayed."),
 		pathsLeft:       f.counter("statefun_worker_paths_left_total", "Switches to local delivery that a cut ended."),
 		commits:         f.histogram("statefun_worker_commit_duration_seconds", "Time from cut to store.", prometheus.ExponentialBuckets(0.0005, 2, 16)),
+		phases:          f.histograms("statefun_worker_commit_phase_duration_seconds", "Time of a commit by phase: produce, offsets, end, store.", prometheus.ExponentialBuckets(0.0002, 2, 16), "phase"),
 		effects:         f.histogram("statefun_worker_transaction_effects", "Rows and records of one transaction.", prometheus.ExponentialBuckets(1, 2, 18)),
 		held:            f.gauge("statefun_worker_read_budget_used_bytes", "Heap that waiting inputs hold."),
 		heldLimit:       f.gauge("statefun_worker_read_budget_limit_bytes", "Heap at which reading of ingresses waits."),
@@ -90,6 +92,12 @@ func (f factory) gauges(name, help string, labels ...string) *prometheus.GaugeVe
 
 func (f factory) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	f.MustRegister(h)
+	return h
+}
+
+func (f factory) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	f.MustRegister(h)
 	return h
 }

@@ -109,7 +109,7 @@ func (l *lookups) fence(ctx context.Context, w *Worker, partitions []int32) erro
 	}
 	for id := range listed {
 		worker, ours := w.workerOf(id)
-		if !ours || id == w.names.transactional || live[worker] {
+		if !ours || worker == w.names.worker || live[worker] {
 			continue
 		}
 		if err := w.expel(ctx, id); err != nil {

@@ -40,7 +40,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	}
 	w.names = names{
 		mailbox: topics.Mailbox(w.ApplicationID), changelog: topics.Changelog(w.ApplicationID),
-		worker: w.store.Identity().WorkerID, transactional: w.ApplicationID + "-" + w.store.Identity().WorkerID,
+		worker: w.store.Identity().WorkerID,
 		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
 	}
 	if t, is := plan.Topic(topics.RoleDeadLetter); is {
@@ -54,8 +54,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	w.lookups.client, w.lookups.admin, w.lookups.create = w.admin, kadm.NewClient(w.admin), w.CreateTopics
 	w.log.Info("worker starts", "worker", w.names.worker, "application", w.ApplicationID, "partitions", plan.Partitions,
 		"transaction_version", plan.TransactionVersion, "state", w.StateDir)
-	w.producer, err = w.openProducer(ctx)
-	return err
+	return w.openProducers(ctx)
 }
 
 // planTopics reads the cluster and tries again for as long as it cannot be reached; it says so once.

@@ -10,10 +10,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+	"golang.org/x/sync/errgroup"
 )
 
-// producer is the transactional client. It belongs to the commit that runs, otherwise to the loop.
+// producerSlots is the number of transactional ids of a worker, which take turns; still one transaction runs at a
+// time. Kafka answers EndTxn before the transaction's markers are written. A transaction that begins under the same id
+// meanwhile is held by the broker for 20 ms and more (add.partitions.to.txn.retry.backoff.ms), or refused with
+// CONCURRENT_TRANSACTIONS; under another id it is not.
+const producerSlots = 2
+
+// producer is a transactional client. It belongs to the commit that runs, otherwise to the loop.
 type producer struct {
+	slot   int
 	client *kgo.Client
 	id     string
 	group  string
@@ -24,11 +32,24 @@ type producer struct {
 // batchHeadroom is what a batch of one record takes besides the record.
 const batchHeadroom = 1024
 
+// openProducers takes all transactional ids of the worker at once, which aborts what its last process left open.
+func (w *Worker) openProducers(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for slot := range producerSlots {
+		group.Go(func() (err error) {
+			w.producers[slot], err = w.openProducer(ctx, slot)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
 // openProducer opens a client and makes sure that it has the transactional id: whoever had it is fenced, and what
 // he left open is aborted. It tries again until ctx is done.
-func (w *Worker) openProducer(ctx context.Context) (*producer, error) {
+func (w *Worker) openProducer(ctx context.Context, slot int) (*producer, error) {
+	id := w.transactionalID(slot)
 	options := []kgo.Opt{
-		kgo.TransactionalID(w.names.transactional), kgo.TransactionTimeout(w.TransactionTimeout),
+		kgo.TransactionalID(id), kgo.TransactionTimeout(w.TransactionTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ConcurrentTransactionsBackoff(2 * time.Millisecond),
 		kgo.MaxBufferedRecords(1 << 20), kgo.ProducerBatchMaxBytesFn(w.batchBytes),
@@ -37,7 +58,7 @@ func (w *Worker) openProducer(ctx context.Context) (*producer, error) {
 	if w.plan.TransactionVersion < 2 {
 		options = append(options, kgo.MaxVersions(firstTransactions()))
 	}
-	p := &producer{id: w.names.transactional, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs}
+	p := &producer{slot: slot, id: id, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs}
 	said := false
 	for {
 		client, err := w.producing.Open(options...)

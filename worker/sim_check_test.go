@@ -16,6 +16,10 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
+// settleTime is how long the worker may be without output before something counts as lost. The longest wait by design
+// is a parked address' pause.
+const settleTime = 20 * time.Second
+
 // settle waits until every expected input has its egress record, checks each of them, and that nothing follows.
 func (s *sim) settle() {
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -26,18 +30,18 @@ func (s *sim) settle() {
 	defer client.Close()
 	lists := map[int]map[int]string{} // address → place → input
 	seen := map[string]bool{}
-	deadline := 30 * time.Second
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	until := time.Now().Add(settleTime)
+	for time.Now().Before(until) {
+		ctx, cancel := context.WithDeadline(context.Background(), until)
 		fetches := client.PollFetches(ctx)
-		over := ctx.Err() != nil
 		cancel()
-		if over {
-			break
-		}
 		fetches.EachRecord(func(r *kgo.Record) { s.record(r, lists, seen) })
-		if len(seen) == len(s.want) {
-			deadline = 300 * time.Millisecond // nothing more may come
+		switch {
+		case fetches.NumRecords() == 0:
+		case len(seen) == len(s.want):
+			until = time.Now().Add(300 * time.Millisecond) // nothing more may come
+		default:
+			until = time.Now().Add(settleTime)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.want)) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -104,7 +105,7 @@ func (s *sim) fault(p *process) {
 }
 
 func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
-	p.s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: "app-" + p.name})
+	p.s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: fmt.Sprintf("app-%s-%d", p.name, rand.IntN(producerSlots))})
 }
 
 // evict makes the group forget the worker, who finds out at his next heartbeat or commit.
@@ -116,7 +117,7 @@ func (p *process) evict() {
 
 // steal takes the transactional id away, as a broker does after the transaction time-out, or a taker.
 func (p *process) steal() {
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.brokers...), kgo.TransactionalID("app-"+p.name))
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.brokers...), kgo.TransactionalID(fmt.Sprintf("app-%s-%d", p.name, p.s.rng.IntN(producerSlots))))
 	if err != nil {
 		p.s.t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ type Worker struct {
 // names are the topics and ids of the application.
 type names struct {
 	mailbox, changelog, deadLetter string
-	worker, transactional          string
+	worker                         string
 	topicIDs                       map[string][16]byte
 	deadLetterPartitions           int32
 	maxRecordBytes                 int
@@ -89,7 +89,7 @@ type loop struct {
 	lastCut     time.Time
 	counter     uint64 // of transactions
 	turns       uint64 // of paths
-	producer    *producer
+	producers   [producerSlots]*producer // take turns
 	now         time.Time
 	housekept   time.Time
 	swept       time.Time
@@ -223,8 +223,10 @@ func (w *Worker) close() {
 	for _, e := range w.endpoints {
 		e.close()
 	}
-	if w.producer != nil {
-		w.producer.client.Close()
+	for _, p := range w.producers {
+		if p != nil {
+			p.client.Close()
+		}
 	}
 	if w.admin != nil {
 		w.admin.Close()
