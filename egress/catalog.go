@@ -112,7 +112,7 @@ func (c *Catalog) Learn(name string, f Facts, now time.Time) {
 	if f.Err != nil || f.WriteDenied || f.Partitions < 1 {
 		age = c.opt.RefusalAge
 	}
-	t.facts, t.factsUntil = f, now.Add(age)
+	t.facts, t.factsSince, t.factsUntil = f, now, now.Add(age)
 }
 
 // Forget drops all that is known of a topic, refusals too.
@@ -147,6 +147,9 @@ func (c *Catalog) Check(r *kgo.Record, now time.Time) Verdict {
 		return Verdict{}
 	}
 	if why := c.refuseLocked(t, r, now); why != nil {
+		if now.Sub(t.factsSince) >= c.opt.RefusalAge {
+			return Verdict{} // somebody may have mended the topic: no refusal rests on older facts
+		}
 		return Verdict{Outcome: Refused, Refusal: why}
 	}
 	return Verdict{Outcome: OK, Partitions: t.facts.Partitions}

@@ -275,3 +275,20 @@ func TestTheTableIsBounded(t *testing.T) {
 		t.Errorf("%d topics", c.Len())
 	}
 }
+
+func TestATopicThatWasMendedIsLookedUpAgainBeforeItsFactsExpire(t *testing.T) {
+	c := NewCatalog(Options{})
+	now := time.Unix(1000, 0)
+	large := &kgo.Record{Topic: "out", Value: make([]byte, 5000)}
+	c.Learn("out", Facts{Partitions: 1, MaxMessageBytes: 1000}, now)
+	if v := c.Check(large, now.Add(time.Second)); v.Outcome != Refused {
+		t.Errorf("a second later: %v, want refused", v.Outcome)
+	}
+	if v := c.Check(large, now.Add(11*time.Second)); v.Outcome != Unknown {
+		t.Errorf("11 seconds later: %v, want a new look-up", v.Outcome)
+	}
+	c.Learn("out", Facts{Partitions: 1, MaxMessageBytes: 10000}, now.Add(11*time.Second))
+	if v := c.Check(large, now.Add(11*time.Second)); v.Outcome != OK {
+		t.Errorf("after the topic was mended: %v, want OK", v.Outcome)
+	}
+}

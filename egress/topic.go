@@ -14,6 +14,7 @@ import (
 // catalog's mutex guards it.
 type topic struct {
 	facts      Facts
+	factsSince time.Time
 	factsUntil time.Time
 
 	refusedErr   error

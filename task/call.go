@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,7 @@ func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Ca
 		maxInputs = min(maxInputs, m.batchLimit)
 	}
 	if len(m.head) == 0 {
-		if err := t.load(m, maxInputs); err != nil {
+		if err := t.load(m, maxInputs, maxBytes); err != nil {
 			return nil, err
 		}
 	}
@@ -142,11 +143,14 @@ func (c *Call) Request(dst []byte) []byte {
 	return protocol.AppendToFunction(dst, c.Target, states, c.inputs)
 }
 
-// load brings stored rows of a mailbox back into memory.
-func (t *Task) load(m *Mailbox, limit int) error {
+// errEnough ends a scan that has what it needs.
+var errEnough = errors.New("enough is read")
+
+// load brings stored rows of a mailbox back into memory, as many as a call takes.
+func (t *Task) load(m *Mailbox, limit, maxBytes int) error {
 	from := state.PendingKey(m.Target, m.storedSeq)
 	_, to := state.PrefixRange(state.PendingPrefix(m.Target))
-	n := 0
+	n, bytes := 0, 0
 	err := t.Store.Scan(from, to, min(limit, m.stored), func(key, value []byte) error {
 		in, err := decodePending(key, value)
 		if err != nil {
@@ -156,9 +160,12 @@ func (t *Task) load(m *Mailbox, limit int) error {
 		m.storedSeq = in.seq + 1
 		t.Held(in.cost())
 		n++
+		if bytes += len(in.invocation); bytes >= maxBytes {
+			return errEnough
+		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return fmt.Errorf("partition %d: read pending inputs of %s: %w", t.Partition, m.Target, err)
 	}
 	if n == 0 {

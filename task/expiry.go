@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
@@ -54,10 +55,16 @@ func (t *Task) sweep(key, value []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	spec := t.Registry.find(address.Type, name)
+	if spec == nil {
+		return nil // its function was not called yet: whether it still wants the state to expire is not known
+	}
 	if m := t.mailboxes[address]; m != nil && m.flight != nil {
 		return nil // its answer may renew it
 	}
 	t.put(append([]byte(nil), key...), nil)
-	t.put(state.ValueKey(address, name), nil)
+	if spec.Mode != protocol.ExpireNone { // else the stamp is of an earlier declaration, and the value stays
+		t.put(state.ValueKey(address, name), nil)
+	}
 	return nil
 }

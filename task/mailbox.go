@@ -1,6 +1,8 @@
 package task
 
 import (
+	"cmp"
+
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
@@ -39,6 +41,7 @@ type Mailbox struct {
 	queued     bool
 	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
+	relieve    bool // leave memory to the last input, though the address is ready
 }
 
 // Attempts is the number of calls in a row that failed.
@@ -80,6 +83,22 @@ func (m *Mailbox) find(s *Source, number uint64) int {
 		}
 	}
 	return -1
+}
+
+// compare orders mailboxes by their addresses: what a task decides must not hang on the order of a map.
+func (m *Mailbox) compare(other *Mailbox) int {
+	a, b := &m.Target, &other.Target
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Type.Name, b.Type.Name), cmp.Compare(a.Type.Namespace, b.Type.Namespace))
+}
+
+// firstOf gives the first input that is still in a source: its oldest one, as the others arrived after it.
+func (m *Mailbox) firstOf(s *Source) *input {
+	for i := range m.memory() {
+		if in := m.at(i); in.source == s {
+			return in
+		}
+	}
+	return nil
 }
 
 // drop removes the first n inputs of head, which are done.

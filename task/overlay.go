@@ -17,11 +17,12 @@ func (l *layer) put(key, value []byte) {
 	if l.index == nil {
 		l.index = map[string]int{}
 	}
-	l.bytes += len(key) + len(value)
 	if i, is := l.index[string(key)]; is {
+		l.bytes += len(value) - len(l.rows[i].Value)
 		l.rows[i].Value = value
 		return
 	}
+	l.bytes += len(key) + len(value)
 	// The key's bytes are never written again, so the index may share them.
 	l.index[unsafe.String(unsafe.SliceData(key), len(key))] = len(l.rows)
 	l.rows = append(l.rows, state.Row{Key: key, Value: value})

@@ -22,7 +22,10 @@ func NewRegistry() *Registry {
 func (r *Registry) States(fn protocol.TypeName) []protocol.StateSpec { return r.functions[fn] }
 
 func (r *Registry) find(fn protocol.TypeName, name string) *protocol.StateSpec {
-	specs := r.functions[fn]
+	return specNamed(r.functions[fn], name)
+}
+
+func specNamed(specs []protocol.StateSpec, name string) *protocol.StateSpec {
 	for i := range specs {
 		if specs[i].Name == name {
 			return &specs[i]
@@ -37,7 +40,7 @@ func (r *Registry) Register(fn protocol.TypeName, missing []protocol.StateSpec) 
 	specs := append([]protocol.StateSpec(nil), r.functions[fn]...)
 	known := len(specs)
 	for _, spec := range missing {
-		old := r.find(fn, spec.Name)
+		old := specNamed(specs, spec.Name) // an answer may name a state twice
 		if old != nil && old.Type != spec.Type {
 			return 0, fmt.Errorf("state %q of %s is registered with type %s, the function now asks for %s: give the state a new name",
 				spec.Name, fn, old.Type, spec.Type)

@@ -1,7 +1,9 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
@@ -13,6 +15,8 @@ func (t *Task) Restore(position int64) error {
 	t.seq = uint64(position)
 	from, to := state.KindRange(state.KindPending)
 	var m *Mailbox
+	var restored []*Mailbox
+	empty, held := 0, int64(0) // size of a row of m without its invocation; heap of all inputs read
 	err := t.Store.Scan(from, to, 0, func(key, value []byte) error {
 		target, seq, err := state.ParsePendingKey(key)
 		if err != nil {
@@ -20,11 +24,13 @@ func (t *Task) Restore(position int64) error {
 		}
 		if m == nil || m.Target != target {
 			m = t.mailbox(target)
+			restored = append(restored, m)
+			empty = len(pendingRow(target, nil, 0))
 		}
 		m.rows++
 		t.rows.Pending++
-		t.rows.Bytes += int64(len(value))
-		if m.stored > 0 || len(m.head) >= t.limits.restored {
+		t.rows.Bytes += int64(len(value) - empty)
+		if m.stored > 0 || len(m.head) >= t.limits.restored || held >= t.limits.restoredBytes {
 			if m.stored == 0 {
 				m.storedSeq = seq
 			}
@@ -37,19 +43,30 @@ func (t *Task) Restore(position int64) error {
 			return err
 		}
 		m.head = append(m.head, in)
-		t.Held(in.cost())
+		held += in.cost()
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("partition %d: restore pending inputs: %w", t.Partition, err)
 	}
+	t.Held(held)
 	if err := t.loadTimers(); err != nil {
 		return err
 	}
-	for _, m := range t.mailboxes {
+	// First come, first served, over the restore as well.
+	slices.SortFunc(restored, func(a, b *Mailbox) int { return cmp.Compare(a.firstSeq(), b.firstSeq()) })
+	for _, m := range restored {
 		t.ready(m)
 	}
 	return nil
+}
+
+// firstSeq is the number of the first row of a mailbox that was restored.
+func (m *Mailbox) firstSeq() uint64 {
+	if len(m.head) > 0 {
+		return m.head[0].seq
+	}
+	return m.storedSeq
 }
 
 // Progress reads the progress row of a source; known is false when there is none.

@@ -1,6 +1,8 @@
 package task
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -25,19 +27,23 @@ func (t *Task) nextSeq() uint64 {
 // commit. After Cut the next effects collect for the next transaction, on top of these rows.
 func (t *Task) Cut(transaction string, now time.Time) Cut {
 	t.decideRows()
-	if len(t.collecting.rows) == 0 && len(t.sources) > 0 {
-		// Whoever takes the partition over finds an open transaction by its rows, so there is always one.
-		t.sources[0].moved = true
-	}
 	for _, s := range t.sources {
 		s.advance()
 		if s.moved {
-			s.moved, s.written = false, s.position
-			t.put(state.ProgressKey(s.Topic, s.Partition), state.AppendProgress(nil, s.progress(transaction, now)))
+			t.putProgress(s, transaction, now)
 		}
+	}
+	if len(t.collecting.rows) == 0 && len(t.sources) > 0 {
+		// Whoever takes the partition over finds an open transaction by its rows, so there is always one.
+		t.putProgress(t.sources[0], transaction, now)
 	}
 	t.touched = false
 	return Cut{Rows: t.overlay.cut()}
+}
+
+func (t *Task) putProgress(s *Source, transaction string, now time.Time) {
+	s.moved, s.written = false, s.position
+	t.put(state.ProgressKey(s.Topic, s.Partition), state.AppendProgress(nil, s.progress(transaction, now)))
 }
 
 // Committed says that the rows of the last cut are in the store. Inputs that were copied for their mailbox's
@@ -47,9 +53,10 @@ func (t *Task) Committed() {
 	for _, m := range t.evicts {
 		before := m.stored
 		keep := 0
-		if m.flight == nil && m.attempts == 0 {
+		if m.flight == nil && m.attempts == 0 && !m.relieve {
 			keep = t.limits.kept
 		}
+		m.relieve = false
 		t.Held(-m.evict(keep))
 		t.rows.Stored += m.stored - before
 		t.release(m)
@@ -102,9 +109,7 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 		m.rows++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(in.invocation))
-		envelope := protocol.AppendEnvelope(nil, protocol.Envelope{Target: m.Target, Invocation: in.invocation})
-		t.put(state.PendingKey(m.Target, in.seq),
-			state.AppendPending(nil, state.Pending{Arrived: time.UnixMilli(in.arrived), Envelope: envelope}))
+		t.put(state.PendingKey(m.Target, in.seq), pendingRow(m.Target, in.invocation, in.arrived))
 		if in.source == nil {
 			continue
 		}
@@ -116,27 +121,40 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 	}
 }
 
-// Relieve makes rows of what holds up a source's window or the read budget: the oldest waiting inputs first, of
-// addresses that are in no call before the others. It stops when it has found bytes of them and returns what it
-// found; they leave memory once the next cut is committed.
+func pendingRow(target protocol.Address, invocation []byte, arrivedMillis int64) []byte {
+	envelope := protocol.AppendEnvelope(nil, protocol.Envelope{Target: target, Invocation: invocation})
+	return state.AppendPending(nil, state.Pending{Arrived: time.UnixMilli(arrivedMillis), Envelope: envelope})
+}
+
+// Relieve makes rows of what holds up the read budget: the inputs of those addresses first whose oldest one waits
+// longest, of addresses that are in no call before the others. It stops when it has found bytes of them and returns
+// what it found; they leave memory once the next cut is committed.
 func (t *Task) Relieve(bytes int64) (found int64) {
-	for _, busy := range []bool{false, true} {
-		for _, m := range t.mailboxes {
-			if found >= bytes {
-				return found
-			}
-			if m.spill || (m.flight != nil) != busy {
-				continue
-			}
-			cost := int64(0)
-			for i := m.taken; i < m.memory(); i++ {
-				cost += m.at(i).cost()
-			}
-			if cost > 0 {
-				t.spill(m)
-				found += cost
-			}
+	type waiting struct {
+		*Mailbox
+		since int64
+	}
+	var all []waiting
+	for _, m := range t.mailboxes {
+		if !m.relieve && m.memory() > m.taken {
+			all = append(all, waiting{m, m.at(m.taken).arrived})
 		}
+	}
+	slices.SortFunc(all, func(a, b waiting) int {
+		if busy := a.flight != nil; busy != (b.flight != nil) {
+			return map[bool]int{false: -1, true: 1}[busy]
+		}
+		return cmp.Or(cmp.Compare(a.since, b.since), a.compare(b.Mailbox))
+	})
+	for _, m := range all {
+		if found >= bytes {
+			break
+		}
+		for i := m.taken; i < m.memory(); i++ {
+			found += m.at(i).cost()
+		}
+		m.relieve = true
+		t.spill(m.Mailbox)
 	}
 	return found
 }
@@ -148,15 +166,16 @@ func (t *Task) Unblock(s *Source, count int, arrivedBeforeMillis int64) (found i
 	if !is {
 		return 0
 	}
+	var holding []*Mailbox
 	for _, m := range t.mailboxes {
-		for i := range m.memory() {
-			in := m.at(i)
-			if in.source == s && (in.number < oldest+uint64(count) || in.arrived < arrivedBeforeMillis) {
-				t.spill(m)
-				found++
-				break
-			}
+		in := m.firstOf(s)
+		if in != nil && (in.number < oldest+uint64(count) || in.arrived < arrivedBeforeMillis) {
+			holding = append(holding, m)
 		}
 	}
-	return found
+	slices.SortFunc(holding, (*Mailbox).compare)
+	for _, m := range holding {
+		t.spill(m)
+	}
+	return len(holding)
 }

@@ -20,7 +20,7 @@ type Source struct {
 	entries   []entry     // records read and not below the position, in offset order
 	base      uint64      // number of entries[0]
 	open      int         // entries that are not done
-	recovered []state.Run // finished before the last take-over and not read again yet
+	recovered []state.Run // finished before the last take-over and not read again yet: from next on
 	moved     bool        // progress has changed since the last cut
 	written   int64       // position in the last progress row
 
@@ -56,7 +56,33 @@ func (s *Source) Window() int { return len(s.entries) }
 func (s *Source) Open() int { return s.open }
 
 // Pass says that the source was read up to, and not including, offset, and that no record lay there.
-func (s *Source) Pass(offset int64) { s.next = max(s.next, offset) }
+func (s *Source) Pass(offset int64) {
+	if offset <= s.next {
+		return
+	}
+	s.next = offset
+	// What is left of a run goes on at next: the part before it is below the position or among the entries now.
+	for len(s.recovered) > 0 && s.recovered[0].To < offset {
+		s.recovered = s.recovered[1:]
+	}
+	if len(s.recovered) > 0 {
+		s.recovered[0].From = max(s.recovered[0].From, offset)
+	}
+}
+
+// Fresh tells whether the record at offset would be taken in by Arrive, so that nothing is done twice for a
+// record that crosses to another partition.
+func (s *Source) Fresh(offset int64) bool {
+	if offset < s.next {
+		return false
+	}
+	for _, r := range s.recovered {
+		if offset <= r.To {
+			return offset < r.From
+		}
+	}
+	return true
+}
 
 // read takes in the record at offset with a number of inputs. It reports false for a record that is behind the
 // next offset or was finished before the last take-over.
@@ -64,12 +90,10 @@ func (s *Source) read(offset int64, inputs int) (number uint64, fresh bool) {
 	if offset < s.next {
 		return 0, false
 	}
-	s.next = offset + 1
-	for len(s.recovered) > 0 && s.recovered[0].To < offset {
-		s.recovered = s.recovered[1:]
-	}
+	fresh = s.Fresh(offset)
+	s.Pass(offset + 1)
 	number = s.base + uint64(len(s.entries))
-	if len(s.recovered) > 0 && s.recovered[0].From <= offset {
+	if !fresh {
 		s.entries = append(s.entries, entry{offset, 0})
 		return number, false
 	}
@@ -81,6 +105,9 @@ func (s *Source) read(offset int64, inputs int) (number uint64, fresh bool) {
 	}
 	return number, true
 }
+
+// Stay takes in a record that can neither be processed nor copied anywhere: the position never passes it.
+func (s *Source) Stay(offset int64) { s.read(offset, 1) }
 
 // finish marks one input of a record done and reports whether others of that record are not.
 func (s *Source) finish(number uint64) (partial bool) {

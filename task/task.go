@@ -51,7 +51,7 @@ type Task struct {
 type Rows struct {
 	Pending int   // inputs that are copied into the changelog
 	Stored  int   // those of them that are only on disk
-	Bytes   int64 // of all of them
+	Bytes   int64 // of the invocations of all of them
 }
 
 type partial struct {
@@ -122,20 +122,6 @@ func (t *Task) Arrive(s *Source, offset int64, envelopes []protocol.Envelope, no
 		}
 		t.push(m, input{invocation: envelopes[i].Invocation, source: s, number: number, arrived: nowMillis})
 	}
-}
-
-// Fresh tells whether the record at offset would be taken in by Arrive, so that nothing is done twice for a
-// record that crosses to another partition.
-func (s *Source) Fresh(offset int64) bool {
-	if offset < s.next {
-		return false
-	}
-	for _, r := range s.recovered {
-		if r.From <= offset && offset <= r.To {
-			return false
-		}
-	}
-	return true
 }
 
 // Deliver takes in a message that was born inside this worker.

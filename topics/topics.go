@@ -138,6 +138,14 @@ func (p *Plan) Topic(role string) (Topic, bool) {
 	return Topic{}, false
 }
 
+// Incomplete reports whether an ingress topic is missing that Create would not create.
+func (p *Plan) Incomplete() bool {
+	return !p.options.CreateIngress && slices.ContainsFunc(p.Topics, func(t Topic) bool { return t.Role == RoleIngress && !t.Exists })
+}
+
+// MaxMessageBytes is the largest record batch that the topic takes.
+func (t Topic) MaxMessageBytes() int { return int(number(t.Configs[maxMessageBytes])) }
+
 // MaxRecordBytes is the largest record batch that mailbox, changelog and dead-letter topic all take.
 func (p *Plan) MaxRecordBytes() int32 {
 	least := int64(-1)

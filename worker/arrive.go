@@ -44,6 +44,10 @@ func (w *Worker) arrive(b *batch) {
 // cross ends a record for its source in this transaction: its messages go to another partition, where they are
 // born inside, or its bytes to the dead-letter topic.
 func (w *Worker) cross(p *partition, s *task.Source, it *item, envelopes []protocol.Envelope) {
+	if it.stays {
+		s.Stay(it.offset)
+		return
+	}
 	fresh := s.Fresh(it.offset)
 	p.task.Arrive(s, it.offset, nil, 0)
 	if !fresh {
@@ -90,6 +94,10 @@ func (w *Worker) deadLetterBatch(b *batch) {
 		it := &b.items[i]
 		envelopes := rest[:it.n]
 		rest = rest[it.n:]
+		if it.stays {
+			b.feed.source.Stay(it.offset)
+			continue
+		}
 		fresh := b.feed.source.Fresh(it.offset)
 		b.feed.partition.task.Arrive(b.feed.source, it.offset, nil, 0)
 		if !fresh {

@@ -84,7 +84,7 @@ func (w *Worker) check(c *call, a *answer, parsed *protocol.Answer) error {
 	a.effects.Mutations = parsed.Mutations
 	for i := range parsed.Mutations {
 		m := &parsed.Mutations[i]
-		if len(m.Name)+len(m.Type)+len(m.Value)+len(c.Target.ID)+rowOverhead > w.names.maxRecordBytes {
+		if 2*len(m.Name)+len(m.Type)+len(m.Value)+len(c.Target.ID)+rowOverhead > w.names.maxRecordBytes {
 			return fmt.Errorf("state %q has %d bytes, the changelog takes %d a record", m.Name, len(m.Value), w.names.maxRecordBytes)
 		}
 	}
@@ -113,10 +113,15 @@ func (w *Worker) envelope(c *call, target protocol.Address, argument []byte) (e 
 		return e, fmt.Errorf("message to %s: no endpoint of the module serves this function", target)
 	}
 	e = protocol.Envelope{Target: target, Invocation: protocol.AppendInvocation(nil, &c.Target, argument)}
-	if len(e.Invocation)+len(target.ID)+rowOverhead > w.names.maxRecordBytes {
+	if !w.fits(e) {
 		return e, fmt.Errorf("message to %s has %d bytes, mailbox and changelog take %d a record", target, len(e.Invocation), w.names.maxRecordBytes)
 	}
 	return e, nil
+}
+
+// fits reports whether an envelope can become a pending row, whose key repeats the address, or a mailbox record.
+func (w *Worker) fits(e protocol.Envelope) bool {
+	return len(e.Invocation)+2*len(e.Target.ID)+rowOverhead <= w.names.maxRecordBytes
 }
 
 func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMessage) error {

@@ -15,6 +15,10 @@ import (
 // brokersRetry is the pause between two attempts to reach brokers that are away.
 const brokersRetry = 500 * time.Millisecond
 
+// topicsAppear is how long a missing ingress topic is waited for: Kafka acknowledges the creation of a topic before all
+// brokers know of it.
+const topicsAppear = 3 * time.Second
+
 // prepare waits for the brokers, creates and checks the topics, and opens the store and the producer.
 func (w *Worker) prepare(ctx context.Context) (err error) {
 	if w.admin, err = w.settings.Open(); err != nil {
@@ -40,11 +44,11 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	}
 	w.names = names{
 		mailbox: topics.Mailbox(w.ApplicationID), changelog: topics.Changelog(w.ApplicationID),
-		worker: w.store.Identity().WorkerID,
+		worker:   w.store.Identity().WorkerID,
 		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
 	}
 	if t, is := plan.Topic(topics.RoleDeadLetter); is {
-		w.names.deadLetter, w.names.deadLetterPartitions = t.Name, t.Partitions
+		w.names.deadLetter, w.names.deadLetterPartitions, w.names.deadLetterBytes = t.Name, t.Partitions, t.MaxMessageBytes()
 	}
 	for _, t := range plan.Topics {
 		if t.Role == topics.RoleIngress {
@@ -61,13 +65,19 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 func (w *Worker) planTopics(ctx context.Context) (*topics.Plan, error) {
 	m := *w.Module
 	m.Application.ID = w.ApplicationID
-	said := false
+	said, began := false, time.Now()
 	for {
 		plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateTopics})
-		if err == nil || plan != nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return plan, err
 		}
-		if !kafka.Unreachable(err) {
+		if plan != nil && plan.Incomplete() && time.Since(began) < topicsAppear {
+			if !pause(ctx, brokersRetry) {
+				return nil, ctx.Err()
+			}
+			continue
+		}
+		if plan != nil || !kafka.Unreachable(err) {
 			return nil, err
 		}
 		if !said {

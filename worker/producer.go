@@ -29,9 +29,6 @@ type producer struct {
 	topics map[string][16]byte
 }
 
-// batchHeadroom is what a batch of one record takes besides the record.
-const batchHeadroom = 1024
-
 // openProducers takes all transactional ids of the worker at once, which aborts what its last process left open.
 func (w *Worker) openProducers(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -53,7 +50,7 @@ func (w *Worker) openProducer(ctx context.Context, slot int) (*producer, error) 
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ConcurrentTransactionsBackoff(2 * time.Millisecond),
 		kgo.MaxBufferedRecords(1 << 20), kgo.ProducerBatchMaxBytesFn(w.batchBytes),
-		kgo.UnknownTopicRetries(4), kgo.BrokerMaxWriteBytes(int32(max(100<<20, w.names.maxRecordBytes+batchHeadroom))),
+		kgo.UnknownTopicRetries(4), kgo.BrokerMaxWriteBytes(int32(max(100<<20, w.names.deadLetterBytes))),
 	}
 	if w.plan.TransactionVersion < 2 {
 		options = append(options, kgo.MaxVersions(firstTransactions()))
@@ -102,8 +99,10 @@ func firstTransactions() *kversion.Versions {
 // batchBytes bounds a batch by what its topic takes, since a broker refuses a batch as a whole.
 func (w *Worker) batchBytes(topic string) int32 {
 	switch topic {
-	case w.names.mailbox, w.names.changelog, w.names.deadLetter:
-		return int32(w.names.maxRecordBytes + batchHeadroom)
+	case w.names.mailbox, w.names.changelog:
+		return int32(w.names.maxRecordBytes)
+	case w.names.deadLetter:
+		return int32(w.names.deadLetterBytes)
 	}
 	return w.catalog.BatchBytes(topic, time.Now())
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -59,6 +60,7 @@ type item struct {
 	n          int
 	target     int32 // partition of all its envelopes; they share the id
 	deadLetter *kgo.Record
+	stays      bool // it fits nowhere: it holds the position of its source
 }
 
 // openReader starts to read the feeds at what their tasks want next.
@@ -148,9 +150,16 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 		} else {
 			b.envelopes, err = f.decoder.DecodeTo(b.envelopes, record)
 		}
+		if err == nil && len(b.envelopes) > before && !r.w.fits(b.envelopes[before]) {
+			err = &ingress.Invalid{Reason: ingress.TooLarge, Detail: fmt.Errorf("with %d bytes it is too large for the changelog, which takes %d a record", len(record.Key)+len(record.Value), r.w.names.maxRecordBytes)}
+		}
 		if err != nil {
 			b.envelopes = b.envelopes[:before]
 			it.deadLetter = r.invalid(f, record, err)
+			it.stays = it.deadLetter != nil && egress.Size(it.deadLetter) > r.w.names.deadLetterBytes
+			if it.stays {
+				r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)
+			}
 		}
 		if it.n = len(b.envelopes) - before; it.n > 0 {
 			it.target = router.Partition(b.envelopes[before].Target.ID, r.w.plan.Partitions)

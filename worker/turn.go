@@ -71,6 +71,7 @@ func (w *Worker) drain() {
 		}
 		select {
 		case a := <-w.answers:
+			w.now = time.Now() // a delayed message counts from here
 			w.answered(a)
 		default:
 			return

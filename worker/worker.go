@@ -61,7 +61,8 @@ type names struct {
 	worker                         string
 	topicIDs                       map[string][16]byte
 	deadLetterPartitions           int32
-	maxRecordBytes                 int
+	maxRecordBytes                 int // that mailbox and changelog take
+	deadLetterBytes                int // that the dead-letter topic takes
 }
 
 // loop is what only the loop's goroutine touches.
@@ -87,8 +88,8 @@ type loop struct {
 	running     *transaction
 	lastCommit  time.Duration
 	lastCut     time.Time
-	counter     uint64 // of transactions
-	turns       uint64 // of paths
+	counter     uint64                   // of transactions
+	turns       uint64                   // of paths
 	producers   [producerSlots]*producer // take turns
 	now         time.Time
 	housekept   time.Time

@@ -62,7 +62,7 @@ func (r *report) writeText(w io.Writer, all []scenario) error {
 		}
 	}
 	if others := r.Results.others(); others > noise {
-		fmt.Fprintf(w, "\nother programs used up to %.0f %% of the processors during a run: the figures are no good, measure on a quiet machine\n", others*100)
+		fmt.Fprintf(w, "\nother programs used up to %.0f %% of the processors during a run: measure again on a quiet machine\n", others*100)
 	}
 	if len(r.Goals) == 0 {
 		return nil

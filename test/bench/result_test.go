@@ -92,6 +92,21 @@ func TestGoalsAreHeldAgainstRightResultsOnly(t *testing.T) {
 	}
 }
 
+func TestBusyMachineProvesNoGoal(t *testing.T) {
+	results := sample()
+	results[0].Others = 0.4 // the bare loop was held up: the ratio flatters the worker
+	for _, g := range results.goals() {
+		want := strings.HasPrefix(g.Name, "drain")
+		if g.Busy != want || strings.Contains(g.String(), "not proven") != want {
+			t.Errorf("%s: busy %v, want %v", g, g.Busy, want)
+		}
+	}
+	r := report{Results: results[1:2], Goals: []goal{{Met: true, Busy: true}}}
+	if r.good(true) || !r.good(false) {
+		t.Error("strict must not pass on a busy machine")
+	}
+}
+
 func TestWrongOutputsMakeTheRunBad(t *testing.T) {
 	r := report{Results: sample()}
 	r.Goals = r.Results.goals()

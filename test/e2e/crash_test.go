@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	loadKeys      = 67  // three function types each: about 200 addresses
-	loadRate      = 150 // roots a second; each leads to some four inputs
+	loadKeys      = 67 // three function types each: about 200 addresses
 	loadTick      = 20 * time.Millisecond
 	settleLimit   = 3 * time.Minute  // from the last kill until every input is done
 	silenceBeyond = 28 * time.Second // longer than the latest cancelled message would wait
@@ -98,7 +97,7 @@ func (r *crashRun) feed() {
 		tick := time.NewTicker(loadTick)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			n := int(loadRate * loadTick / time.Second)
+			n := int(time.Duration(*rateFlag) * loadTick / time.Second)
 			if r.random.IntN(100) == 0 {
 				n *= 30
 			}
@@ -106,6 +105,9 @@ func (r *crashRun) feed() {
 				r.produce(r.generator.Next())
 			}
 			<-tick.C
+		}
+		for r.generator.Owes() {
+			r.produce(r.generator.Next())
 		}
 	})
 	r.stopFeed = sync.OnceFunc(func() {
@@ -179,7 +181,7 @@ func pause(random *rand.Rand, from, to time.Duration) {
 func (r *crashRun) settle() {
 	began := time.Now()
 	w := r.app.startReady()
-	r.entries.awaitAll(r.generator.Inputs)
+	r.entries.awaitAll(w, r.generator.Inputs)
 	r.t.Logf("settled %v after the last kill", time.Since(began).Round(time.Millisecond))
 	r.entries.awaitSilence(time.Until(r.lastRoot.Add(silenceBeyond)))
 	w.stop()
@@ -192,7 +194,7 @@ func (r *crashRun) settle() {
 		}
 	}
 	w = r.app.startReady()
-	r.entries.awaitAll(r.generator.Inputs)
+	r.entries.awaitAll(w, r.generator.Inputs)
 	r.entries.awaitSilence(2 * time.Second)
 	w.stop()
 }
@@ -236,8 +238,8 @@ func (e *entries) decode(records []*kgo.Record) {
 	}
 }
 
-// awaitAll waits until every input that must be processed has an entry.
-func (e *entries) awaitAll(inputs []history.Input) {
+// awaitAll waits until every input that must be processed has an entry, for as long as the worker lives.
+func (e *entries) awaitAll(w *worker, inputs []history.Input) {
 	e.t.Helper()
 	missing := map[string]bool{}
 	for _, in := range inputs {
@@ -255,6 +257,8 @@ func (e *entries) awaitAll(inputs []history.Input) {
 		}
 		select {
 		case <-more:
+		case <-w.done:
+			e.t.Fatalf("the worker ended by itself: %v", w.err)
 		case <-deadline:
 			lost := slices.Sorted(maps.Keys(missing))
 			e.t.Errorf("%d inputs have no entry after %v, for example %v", len(lost), settleLimit, lost[:min(5, len(lost))])

@@ -18,6 +18,7 @@ import (
 var (
 	seedFlag      = flag.Uint64("seed", 0, "seed of the random load and of the kills; 0 takes one from the clock")
 	killsFlag     = flag.Int("kills", 32, "how often the long crash test kills the worker")
+	rateFlag      = flag.Int("rate", 250, "roots a second of the load of the crash test; each leads to some three inputs")
 	brokersFlag   = flag.String("brokers", strings.Join([]string{embedded, kafka41, kafka39}, ","), "the brokers to run on")
 	addressesFlag = flag.Int("addresses", 1_000_000, "how many addresses the restart test gives a state to")
 )

@@ -83,6 +83,9 @@ func (g *Generator) Next() Root {
 	return g.place(r)
 }
 
+// Owes says that the last root needs the next one: the load must not end between them.
+func (g *Generator) Owes() bool { return len(g.queued) > 0 }
+
 // Probe is a bare command for one key of one ingress, to see what its addresses hold.
 func (g *Generator) Probe(in Ingress, key string) Root {
 	r := Root{Ingress: in, Key: key, Command: g.command("probe-")}
