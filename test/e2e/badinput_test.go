@@ -56,6 +56,7 @@ func TestTooLargeRecord(t *testing.T) {
 		c.alterTopic(t, s.app.topic("in"), "max.message.bytes", "4000000")
 		large := s.input("large", 0)
 		large.Value = append(large.Value, bytes.Repeat([]byte(" "), 3_000_000)...)
+		large.Headers = []kgo.RecordHeader{{Key: "trace", Value: []byte("abc\x00\xff")}}
 		c.send(t, s.input("good", 0), large, s.input("good", 1))
 		checkDeadLetter(t, "too large", large, dead.awaitCount(t, 20*time.Second, 1)[0], "too-large", s.app.id)
 		s.awaitProcessed(t, "good", 2)
