@@ -95,12 +95,12 @@ func (t *Task) Current(c *Call) bool { return c.Mailbox.flight == c }
 func (t *Task) mutate(c *Call, mutations []protocol.Mutation, now time.Time) {
 	for i := range mutations {
 		m := &mutations[i]
-		key := state.ValueKey(c.Target, m.Name)
+		key := c.valueKey(m.Name)
 		spec := t.Registry.find(c.Target.Type, m.Name)
 		if m.Delete {
 			t.put(key, nil)
 			if spec.Mode != protocol.ExpireNone {
-				t.put(state.ExpiryKey(c.Target, m.Name), nil)
+				t.put(expiryKey(c.Target, m.Name), nil)
 			}
 			continue
 		}
@@ -130,7 +130,7 @@ func (t *Task) restamp(c *Call, mutations []protocol.Mutation, now time.Time) {
 }
 
 func (t *Task) stamp(a protocol.Address, spec *protocol.StateSpec, now time.Time) {
-	t.put(state.ExpiryKey(a, spec.Name), state.AppendExpiry(nil, state.Expiry{At: now.Add(spec.ExpireAfter)}))
+	t.put(expiryKey(a, spec.Name), state.AppendExpiry(nil, state.Expiry{At: now.Add(spec.ExpireAfter)}))
 	t.expiry.seen = true
 }
 

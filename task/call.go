@@ -78,13 +78,23 @@ func (t *Task) attach(c *Call) {
 	c.states = make([]known, len(specs))
 	for i := range specs {
 		k := &c.states[i]
-		k.spec, k.key = specs[i], state.ValueKey(c.Target, specs[i].Name)
+		k.spec, k.key = specs[i], valueKey(c.Target, specs[i].Name)
 		k.row, k.rowKnown = t.overlay.get(k.key)
 		if specs[i].Mode != protocol.ExpireNone {
-			k.expiryKey = state.ExpiryKey(c.Target, specs[i].Name)
+			k.expiryKey = expiryKey(c.Target, specs[i].Name)
 			k.expiryRow, k.expiryKnown = t.overlay.get(k.expiryKey)
 		}
 	}
+}
+
+// valueKey gives the key of a state, the one that the call has if it was sent that state.
+func (c *Call) valueKey(name string) []byte {
+	for i := range c.states {
+		if c.states[i].spec.Name == name {
+			return c.states[i].key
+		}
+	}
+	return valueKey(c.Target, name)
 }
 
 // Complete reads the states that the loop did not know with get and drops what has expired. It touches nothing
@@ -148,7 +158,7 @@ var errEnough = errors.New("enough is read")
 
 // load brings stored rows of a mailbox back into memory, as many as a call takes.
 func (t *Task) load(m *Mailbox, limit, maxBytes int) error {
-	from := state.PendingKey(m.Target, m.storedSeq)
+	from := pendingKey(m.Target, m.storedSeq)
 	_, to := state.PrefixRange(state.PendingPrefix(m.Target))
 	n, bytes := 0, 0
 	err := t.Store.Scan(from, to, min(limit, m.stored), func(key, value []byte) error {

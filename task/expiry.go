@@ -64,7 +64,7 @@ func (t *Task) sweep(key, value []byte, now time.Time) error {
 	}
 	t.put(append([]byte(nil), key...), nil)
 	if spec.Mode != protocol.ExpireNone { // else the stamp is of an earlier declaration, and the value stays
-		t.put(state.ValueKey(address, name), nil)
+		t.put(valueKey(address, name), nil)
 	}
 	return nil
 }

@@ -20,4 +20,4 @@ type limits struct {
 	swept int
 }
 
-var defaultLimits = limits{timers: 8192, restored: 16, restoredBytes: 8 << 20, inputs: 1024, kept: 64, swept: 256}
+var defaultLimits = limits{timers: 8192, restored: 16, restoredBytes: 2 << 20, inputs: 1024, kept: 64, swept: 256}

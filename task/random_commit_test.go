@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -27,16 +28,14 @@ func (s *schedule) cut(t *rapid.T) {
 		}
 	}
 	for i, source := range s.task.sources {
-		open := int64(-1)
-		for _, q := range s.model.queues {
-			for _, in := range q {
-				if in.source == i && source.holds(in.offset) && (open < 0 || in.offset < open) {
-					open = in.offset
-				}
+		want := source.Next()
+		for _, in := range slices.Concat(slices.Collect(maps.Values(s.model.queues))...) {
+			if in.source == i && in.offset < want && source.holds(in.offset) {
+				want = in.offset
 			}
 		}
-		if open >= 0 && source.position != open || open < 0 && source.position != source.Next() {
-			t.Fatalf("%s is at %d, the first record that is not done is %d, the next %d", s.sources[i], source.position, open, source.Next())
+		if source.position != want {
+			t.Fatalf("%s is at %d, should be at %d", s.sources[i], source.position, want)
 		}
 	}
 }

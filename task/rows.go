@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
@@ -16,7 +15,8 @@ type Cut struct {
 
 // nextSeq numbers pending and timer rows. It starts at the changelog position from which the task was restored,
 // and each number is followed by at least one changelog row, so a number is never above the offset of its row:
-// numbers given after the next restore are above all that are in use, and no counter need be stored.
+// numbers given after the next restore are above all that are in use, and no counter need be stored. It is never 0,
+// which would mean no row: the barrier row of the take-over lies below the position.
 func (t *Task) nextSeq() uint64 {
 	t.seq++
 	return t.seq - 1
@@ -109,7 +109,7 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 		m.rows++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(in.invocation))
-		t.put(state.PendingKey(m.Target, in.seq), pendingRow(m.Target, in.invocation, in.arrived))
+		t.put(pendingKey(m.Target, in.seq), pendingRow(m.Target, in.invocation, in.arrived))
 		if in.source == nil {
 			continue
 		}
@@ -119,11 +119,6 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 			t.partial = append(t.partial, partial{s, number})
 		}
 	}
-}
-
-func pendingRow(target protocol.Address, invocation []byte, arrivedMillis int64) []byte {
-	envelope := protocol.AppendEnvelope(nil, protocol.Envelope{Target: target, Invocation: invocation})
-	return state.AppendPending(nil, state.Pending{Arrived: time.UnixMilli(arrivedMillis), Envelope: envelope})
 }
 
 // Relieve makes rows of what holds up the read budget: the inputs of those addresses first whose oldest one waits

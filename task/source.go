@@ -23,6 +23,7 @@ type Source struct {
 	recovered []state.Run // finished before the last take-over and not read again yet: from next on
 	moved     bool        // progress has changed since the last cut
 	written   int64       // position in the last progress row
+	runs      []state.Run // of the last progress row, for its memory: a wide window has tens of thousands
 
 	// shared has the mailboxes of the records with several targets that are not done.
 	shared map[uint64][]*Mailbox
@@ -137,9 +138,10 @@ func (s *Source) advance() {
 	}
 }
 
-// progress is the row that a cut writes for this source.
+// progress is the row that a cut writes for this source; its runs are good until the next.
 func (s *Source) progress(transaction string, now time.Time) state.Progress {
 	p := state.Progress{TopicID: s.TopicID, Position: s.position, Transaction: transaction, Time: now}
+	p.Finished = s.runs[:0]
 	open := true
 	for i := range s.entries {
 		e := &s.entries[i]
@@ -154,6 +156,7 @@ func (s *Source) progress(transaction string, now time.Time) state.Progress {
 		}
 	}
 	p.Finished = append(p.Finished, s.recovered...)
+	s.runs = p.Finished
 	return p
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
-	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
 // Store is what a task reads of the rows that are committed: those of its own partition.
@@ -184,7 +183,7 @@ func (t *Task) spill(m *Mailbox) {
 func (t *Task) finishInput(m *Mailbox, in *input) {
 	t.Held(-in.cost())
 	if in.seq != 0 {
-		t.put(state.PendingKey(m.Target, in.seq), nil)
+		t.put(pendingKey(m.Target, in.seq), nil)
 		m.rows--
 		t.rows.Pending--
 		t.rows.Bytes -= int64(len(in.invocation))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,9 @@ func (s *sim) fault(p *process) {
 		return
 	}
 	f := faults[s.rng.IntN(len(faults))]
+	if !strings.Contains(f.name, *simFault) {
+		return
+	}
 	s.count(f.name)
 	f.do()
 }

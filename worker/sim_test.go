@@ -30,12 +30,14 @@ import (
 // read_committed readers, the changelog and the store have at the end against what the records asked for.
 // A seed decides the load and the faults; goroutines and clocks remain, so a seed repeats a run only in kind.
 var (
-	simSeed = flag.Uint64("sim.seed", 0, "run this seed only")
-	simRuns = flag.Uint64("sim.runs", 12, "number of seeds")
+	simSeed  = flag.Uint64("sim.seed", 0, "run this seed only")
+	simFirst = flag.Uint64("sim.first", 1, "first seed")
+	simFault = flag.String("sim.fault", "", "only faults whose name contains this")
+	simRuns  = flag.Uint64("sim.runs", 12, "number of seeds")
 )
 
 func TestSimulation(t *testing.T) {
-	first, n := uint64(1), *simRuns
+	first, n := *simFirst, *simRuns
 	if *simSeed != 0 {
 		first, n = *simSeed, 1
 	}
@@ -50,6 +52,9 @@ func TestSimulation(t *testing.T) {
 				faults[f] += count
 			}
 		})
+		if t.Failed() {
+			break
+		}
 	}
 	for _, f := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%-40s %d", f, faults[f])
@@ -125,7 +130,9 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s.admin = kadm.NewClient(s.client)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d: the worker said:\n%s", seed, s.log.tail(200))
+			t.Logf("seed %d: the worker said:\n%s", seed, s.log.tail(400))
+			s.dump("out")
+			s.dump("app-changelog")
 		}
 	})
 	return s
