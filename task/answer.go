@@ -142,6 +142,10 @@ func (t *Task) Failed(c *Call, retryAt time.Time) {
 	m.attempts++
 	m.retryAt = retryAt.UnixMilli()
 	t.parked.push(m)
+	if n := m.memory(); n > 0 && m.at(n-1).seq != 0 && len(t.committing.rows) == 0 {
+		t.release(t.relieved(m, 0)) // all is in the changelog already: a transaction would say nothing new
+		return
+	}
 	t.spill(m)
 }
 

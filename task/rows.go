@@ -51,17 +51,22 @@ func (t *Task) putProgress(s *Source, transaction string, now time.Time) {
 func (t *Task) Committed() {
 	t.overlay.committed()
 	for _, m := range t.evicts {
-		before := m.stored
 		keep := 0
 		if m.flight == nil && m.attempts == 0 && !m.relieve {
 			keep = t.limits.kept
 		}
 		m.relieve = false
-		t.Held(-m.evict(keep))
-		t.rows.Stored += m.stored - before
-		t.release(m)
+		t.release(t.relieved(m, keep))
 	}
 	t.evicts = t.evicts[:0]
+}
+
+// relieved takes the committed rows of a mailbox out of memory, but for the first keep.
+func (t *Task) relieved(m *Mailbox, keep int) *Mailbox {
+	before := m.stored
+	t.Held(-m.evict(keep))
+	t.rows.Stored += m.stored - before
+	return m
 }
 
 // decideRows makes pending rows of the inputs that were born inside and are not done, of the mailboxes to be
@@ -105,6 +110,7 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 		if in.seq != 0 {
 			continue
 		}
+		t.unborn(in)
 		in.seq = t.nextSeq()
 		m.rows++
 		t.rows.Pending++

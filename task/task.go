@@ -37,9 +37,11 @@ type Task struct {
 	seq       uint64 // of the next pending or timer row
 	touched   bool   // something was decided since the last cut that needs one
 
-	born    []*Mailbox // mailboxes with inputs that were born inside and have no row
-	spills  []*Mailbox // mailboxes whose inputs become rows at the next cut
-	partial []partial  // records some of whose inputs are done and some not
+	born                  []*Mailbox // mailboxes with inputs that were born inside and have no row
+	spills                []*Mailbox // mailboxes whose inputs become rows at the next cut
+	bornInputs, bornBytes int        // inputs born inside without a row: the next cut makes rows of those that are left
+
+	partial []partial // records some of whose inputs are done and some not
 	parked  parkedHeap
 	evicts  []*Mailbox // mailboxes to be relieved of stored rows once the cut is committed
 	rows    Rows
@@ -79,7 +81,7 @@ func (t *Task) Rows() Rows { return t.rows }
 
 // Collected is the number and the size of the rows collected since the last cut.
 func (t *Task) Collected() (rows, bytes int) {
-	return len(t.collecting.rows), t.collecting.bytes
+	return len(t.collecting.rows) + t.bornInputs, t.collecting.bytes + t.bornBytes
 }
 
 // put collects a row; a nil value deletes.
@@ -127,6 +129,8 @@ func (t *Task) Arrive(s *Source, offset int64, envelopes []protocol.Envelope, no
 func (t *Task) Deliver(e protocol.Envelope, nowMillis int64) {
 	m := t.mailbox(e.Target)
 	t.push(m, input{invocation: e.Invocation, arrived: nowMillis})
+	t.bornInputs++
+	t.bornBytes += len(e.Invocation)
 	if !m.born {
 		m.born = true
 		t.born = append(t.born, m)
@@ -179,9 +183,18 @@ func (t *Task) spill(m *Mailbox) {
 	t.touched = true
 }
 
+// unborn notes that an input that was born inside and has no row is done, or gets its row.
+func (t *Task) unborn(in *input) {
+	if in.source == nil && in.seq == 0 {
+		t.bornInputs--
+		t.bornBytes -= len(in.invocation)
+	}
+}
+
 // finishInput marks an input done: its pending row goes, or its share of a record.
 func (t *Task) finishInput(m *Mailbox, in *input) {
 	t.Held(-in.cost())
+	t.unborn(in)
 	if in.seq != 0 {
 		t.put(pendingKey(m.Target, in.seq), nil)
 		m.rows--

@@ -39,6 +39,8 @@ func (w *Worker) answered(a *answer) {
 		return
 	}
 	switch {
+	case errors.Is(a.err, errStore): // this machine's fault, not the function's: its policy must not drop the input
+		w.fail(a.err)
 	case a.err != nil && isTooLarge(a.err) && c.task.TooLarge(c.Call):
 		w.log.Debug("request body too large for the function, batch halved", "address", c.Target.String(), "inputs", c.Inputs())
 	case a.err != nil:
@@ -46,6 +48,10 @@ func (w *Worker) answered(a *answer) {
 	case a.asked:
 		w.again(a)
 	default:
+		if c.stalled {
+			w.apply(p, a)
+			return
+		}
 		c.endpoint.limit.observe(a.ended.Sub(c.Started), c.endpoint.flight, a.ended)
 		w.apply(p, a)
 	}
@@ -86,6 +92,7 @@ func (w *Worker) again(a *answer) {
 	next.Started = w.now
 	c.endpoint.flight++
 	w.flight.add(next)
+	w.metrics.called(next)
 	w.spawn(func() { w.carry(next) })
 }
 
@@ -121,11 +128,15 @@ func (w *Worker) giveUp(c *call, policy string, err error) {
 	}
 }
 
+// detailBytes bounds the reason in a dead-letter record: it may hold names of any length that the function made up.
+const detailBytes = 512
+
 // deadLetterInput writes an input of a function, without its ingress record, to the dead-letter topic.
 func (w *Worker) deadLetterInput(e protocol.Envelope, err error) {
+	detail := err.Error()
 	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: []byte(e.Target.ID), Value: e.Invocation, Headers: []kgo.RecordHeader{
 		{Key: ingress.HeaderReason, Value: []byte(reason(err))},
-		{Key: ingress.HeaderDetail, Value: []byte(err.Error())},
+		{Key: ingress.HeaderDetail, Value: []byte(detail[:min(len(detail), detailBytes)])},
 		{Key: headerAddress, Value: []byte(e.Target.String())},
 		{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
 	}})

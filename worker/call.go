@@ -49,7 +49,13 @@ func (w *Worker) carry(c *call) {
 }
 
 func (w *Worker) invoke(c *call, a *answer) error {
-	get := partitionStore{w.store, c.task.Partition}.Get
+	get := func(key []byte) ([]byte, error) {
+		value, err := w.store.Get(c.task.Partition, key)
+		if err != nil {
+			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
+		}
+		return value, err
+	}
 	if err := c.Complete(get, time.Now()); err != nil {
 		return err
 	}
@@ -135,6 +141,9 @@ func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMess
 			}
 			out.Envelope = protocol.AppendEnvelope(nil, e)
 		}
+		if n := len(out.Token) + len(c.Target.ID) + len(out.Envelope); n+rowOverhead > w.names.maxRecordBytes {
+			return fmt.Errorf("delayed message with its cancellation token has %d bytes, the changelog takes %d a record", n, w.names.maxRecordBytes)
+		}
 		a.effects.Delayed = append(a.effects.Delayed, out)
 	}
 	return nil
@@ -170,7 +179,13 @@ func (w *Worker) place(ctx context.Context, r *kgo.Record) error {
 		case egress.Refused:
 			return verdict.Refusal
 		}
-		if err := w.lookups.learn(ctx, w.catalog, r.Topic); err != nil {
+		err := w.lookups.learn(ctx, w.catalog, r.Topic)
+		if err == nil {
+			continue
+		}
+		// The cluster's fault, not the answer's: only this call waits, until its epoch ends.
+		w.log.Warn("look up an egress topic", "topic", r.Topic, "error", err)
+		if !pause(ctx, brokersRetry) {
 			return fmt.Errorf("look up egress topic %s: %w", r.Topic, err)
 		}
 	}

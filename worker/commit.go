@@ -102,6 +102,12 @@ func (w *Worker) produce(ctx context.Context, p *producer, tx *transaction) erro
 	}
 	for _, r := range tx.records {
 		p.client.Produce(ctx, r, acks.take)
+		if !time.Now().Before(p.suspects[r.Topic]) {
+			continue
+		}
+		if err := p.client.Flush(ctx); err != nil { // a batch of its own
+			return fmt.Errorf("flush a record of %s: %w", r.Topic, err)
+		}
 	}
 	if err := p.client.Flush(ctx); err != nil {
 		return fmt.Errorf("flush the transaction: %w", err)
@@ -109,7 +115,7 @@ func (w *Worker) produce(ctx context.Context, p *producer, tx *transaction) erro
 	acks.mu.Lock()
 	defer acks.mu.Unlock()
 	if acks.err != nil {
-		return w.refused(acks.failed, acks.err)
+		return w.refused(p, &acks)
 	}
 	for i := range tx.parts {
 		tx.parts[i].last = acks.last[tx.parts[i].id]
@@ -117,12 +123,16 @@ func (w *Worker) produce(ctx context.Context, p *producer, tx *transaction) erro
 	return nil
 }
 
+// suspectFor is how long the records of a topic are produced one by one after a batch was refused for one of them.
+const suspectFor = 10 * time.Second
+
 // acknowledgements gathers what became of a transaction's records.
 type acknowledgements struct {
 	changelog string
 	mu        sync.Mutex
 	last      map[int32]int64 // highest changelog offset by partition
-	failed    *kgo.Record
+	failed    *kgo.Record     // the first one
+	alongside int             // further failures in its partition, which may be of the same batch
 	err       error
 }
 
@@ -132,6 +142,8 @@ func (a *acknowledgements) take(r *kgo.Record, err error) {
 	switch {
 	case err != nil && a.err == nil:
 		a.failed, a.err = r, err
+	case err != nil && r.Topic == a.failed.Topic && r.Partition == a.failed.Partition:
+		a.alongside++
 	case err == nil && r.Topic == a.changelog:
 		a.last[r.Partition] = max(a.last[r.Partition], r.Offset)
 	}
@@ -139,9 +151,17 @@ func (a *acknowledgements) take(r *kgo.Record, err error) {
 
 // refused remembers a fault that is the record's own, so that the answer that asked for the record is refused by
 // the check the next time it comes (H6).
-func (w *Worker) refused(r *kgo.Record, err error) error {
+//
+// A broker refuses a batch as a whole. When several records failed together nobody is blamed yet: for a while the
+// records of that topic are produced one by one, and the one that fails alone is the one.
+func (w *Worker) refused(p *producer, a *acknowledgements) error {
+	r, err := a.failed, a.err
 	fault := fmt.Errorf("produce to %s partition %d, key %q: %w", r.Topic, r.Partition, r.Key, err)
 	internal := r.Topic == w.names.changelog || r.Topic == w.names.mailbox || r.Topic == w.names.deadLetter
+	if !internal && a.alongside > 0 && errors.Is(err, kerr.InvalidRecord) {
+		p.suspects[r.Topic] = time.Now().Add(suspectFor)
+		return fault
+	}
 	if !internal && w.catalog.Refuse(r, err, time.Now()) {
 		return fmt.Errorf("%w: %w", errRecord, fault)
 	}

@@ -116,6 +116,7 @@ func (w *Worker) cutTime() time.Time {
 		return interval
 	}
 	at := w.firstEffect.Add(max(shortestWait, 2*w.lastCommit))
+	at = earlier(at, w.flight.last.Started.Add(youngCall)) // from when on nothing in flight is young
 	if interval.After(at) {
 		return interval
 	}

@@ -11,13 +11,14 @@ import (
 
 // endpoint has the addresses that are ready for one endpoint of the module and its calls in flight. Only the loop touches it.
 type endpoint struct {
-	spec   *module.Endpoint
-	call   func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
-	close  func()
-	queues [2]queue // of ready addresses: those with inputs born inside since the last cut, and the others
-	turns  int
-	flight int
-	limit  limit
+	spec    *module.Endpoint
+	call    func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
+	close   func()
+	queues  [2]queue // of ready addresses: those with inputs born inside since the last cut, and the others
+	turns   int
+	flight  int
+	stalled int // of them
+	limit   limit
 }
 
 // queue is first come first served.
@@ -64,6 +65,22 @@ func (e *endpoint) forget() { e.queues = [2]queue{} }
 type flight struct {
 	count       int
 	first, last *call
+	oldestLive  *call // the first call that is not stalled
+}
+
+// age marks the calls that have become stalled.
+func (f *flight) age(now time.Time) {
+	c := f.oldestLive
+	if c == nil {
+		c = f.first
+	}
+	for ; c != nil && now.Sub(c.Started) >= stalledAfter; c = c.next {
+		if !c.stalled {
+			c.stalled = true
+			c.endpoint.stalled++
+		}
+	}
+	f.oldestLive = c
 }
 
 // call is one invocation with its place in the order of the calls in flight. Its task.Call belongs to the goroutine
@@ -74,8 +91,13 @@ type call struct {
 	task       *task.Task
 	endpoint   *endpoint
 	ctx        context.Context
+	stalled    bool // counts for the worker's slots only, see flight.age
 	prev, next *call
 }
+
+// stalledAfter is when a call no longer counts for the limit of its endpoint. The limit finds how many calls a function
+// can work on at once; a call that hangs is none of them, and would keep the endpoint's other addresses waiting (P-3).
+const stalledAfter = time.Second
 
 func (f *flight) add(c *call) {
 	f.count++
@@ -92,6 +114,12 @@ func (f *flight) young(t time.Time) bool { return f.last != nil && f.last.Starte
 
 func (f *flight) remove(c *call) {
 	f.count--
+	if c.stalled {
+		c.endpoint.stalled--
+	}
+	if f.oldestLive == c {
+		f.oldestLive = c.next
+	}
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {
@@ -128,6 +156,7 @@ func (w *Worker) dispatch() {
 	if w.stopping || w.answerBytes.Load() >= w.Module.Application.Limits.AnswerBytes {
 		return
 	}
+	w.flight.age(w.now)
 	slots := w.Module.Application.Limits.InFlight
 	waiting := 0
 	for _, e := range w.endpoints {
@@ -138,7 +167,7 @@ func (w *Worker) dispatch() {
 	for again := waiting > 0; again && w.flight.count < slots; {
 		again = false
 		for _, e := range w.endpoints {
-			if e.ready() == 0 || w.flight.count >= slots || e.flight >= e.limit.now() {
+			if e.ready() == 0 || w.flight.count >= slots || e.flight-e.stalled >= e.limit.now() {
 				continue
 			}
 			if len(w.endpoints) > 1 && e.flight >= slots/2 {

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,14 +15,6 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
-
-// knownBug skips a test of something that is known not to hold yet. HAZARD_BUGS=1 runs it.
-func knownBug(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("HAZARD_BUGS") == "" {
-		t.Skip("known bug: " + what)
-	}
-}
 
 // emptyStore has no rows.
 type emptyStore struct{}
@@ -80,7 +71,6 @@ func TestP3ARevokeAfterALossIsAnswered(t *testing.T) {
 // A delayed message is due while a transaction's worth of effects waits for a commit that does not end. It has to
 // wait too, and the loop with it: not to turn round at full speed.
 func TestH10TheLoopRestsWhileItIsFull(t *testing.T) {
-	knownBug(t, "the loop turns at full speed while it is full and a delayed message is due")
 	text := replaced("  id: app", "  id: app\n  limits: {transactionEffects: 1}")
 	l := newLab(t, setting{partitions: 1, module: text}, func(_ context.Context, call *callOf, r *reply) error {
 		if string(call.arguments[0]) == "start" {
@@ -117,7 +107,6 @@ func TestH10TheLoopRestsWhileItIsFull(t *testing.T) {
 
 // Each function asks once for its states, and the batch is sent again. What is in flight comes back to zero.
 func TestP5TheGaugeOfCallsInFlightComesBackToZero(t *testing.T) {
-	knownBug(t, "a call that is sent again after a request for states is not counted, its answer is")
 	l := newLab(t, setting{partitions: 1}, echo)
 	l.up()
 	l.put("in", 0, "K", "r0")
@@ -131,7 +120,6 @@ func TestP5TheGaugeOfCallsInFlightComesBackToZero(t *testing.T) {
 // Reading the state of an address from the disk fails once. That is no failure of the function: with onFailure: skip
 // its input would be lost for a fault of this machine. The worker stops with the reason, and loses nothing.
 func TestP1AFailedReadOfTheStoreIsNotTheFunctionsFault(t *testing.T) {
-	knownBug(t, "an error of the store counts as a failed call, and with onFailure: skip the input is lost")
 	var broken atomic.Bool
 	text := replaced("  functions: test/*", "  functions: test/*\n  onFailure: skip", "  id: app", "  id: app\n  limits: {stateCache: 1 KB}")
 	l := newLab(t, setting{partitions: 1, module: text}, echo)
@@ -166,7 +154,6 @@ func TestP1AFailedReadOfTheStoreIsNotTheFunctionsFault(t *testing.T) {
 // The ingress topic is deleted and created anew while the worker runs. It reads nothing any more: that must end it
 // with the reason, as it does at a start, and not leave it ready and silent.
 func TestH8AnIngressTopicRecreatedUnderTheWorkerEndsIt(t *testing.T) {
-	knownBug(t, "a topic that is recreated under a running worker is only logged, again and again, and the worker stays ready")
 	l := newLab(t, setting{partitions: 1}, echo)
 	l.up()
 	l.put("in", 0, "K", "r0")

@@ -269,7 +269,6 @@ func TestH12WhenToCut(t *testing.T) {
 // The only call in flight is young and hangs, and commits are slow: twice the last one are 60 ms. The call is old
 // after 5 ms, and then nothing young is in flight: the effects must not wait for the rest of the 60 ms.
 func TestH12ACallThatHasGrownOldDelaysNoLonger(t *testing.T) {
-	knownBug(t, "the loop does not look again when the youngest call has grown old")
 	w, at := clock(t)
 	w.lastCommit = 30 * time.Millisecond
 	w.fly(at(-time.Millisecond))
@@ -294,7 +293,6 @@ func TestH12NothingToCommitIsNoTransaction(t *testing.T) {
 
 // An address is parked and its input is copied. A retry that fails changes nothing that is not in the changelog.
 func TestH12ARetryThatFailsIsNoTransaction(t *testing.T) {
-	knownBug(t, "each failed retry of a parked address is a transaction with a progress row that says nothing new")
 	var calls atomic.Int64
 	l := newLab(t, setting{partitions: 1}, func(context.Context, *callOf, *reply) error {
 		calls.Add(1)

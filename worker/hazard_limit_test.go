@@ -112,7 +112,6 @@ func TestH9ParkedAddressesDoNotStopReading(t *testing.T) {
 // One address hangs with many inputs, not a few, in the window of its partition. They are its own: the healthy keys
 // behind them must not wait until they are a minute old.
 func TestH9AHungAddressWithManyInputsDoesNotStopReading(t *testing.T) {
-	knownBug(t, "a window more than a quarter of which hangs is not unblocked before its inputs are a minute old")
 	text := replaced("  id: app", "  id: app\n  limits: {recordsPerSource: 100}")
 	g := newGate("hung")
 	l := newLab(t, setting{partitions: 1, module: text}, g.behind(echo))
@@ -149,7 +148,6 @@ func TestH10AFanOutStormStaysInBoundedTransactions(t *testing.T) {
 	above, all := l.above("statefun_worker_transaction_effects", 4096)
 	t.Logf("%d transactions", all)
 	if above > 0 {
-		knownBug(t, "messages between the worker's own partitions do not count as effects until the cut makes them rows")
 		t.Errorf("%d of %d transactions have more than 4096 effects, the limit is 3000 and the largest answer 300", above, all)
 	}
 }
@@ -183,7 +181,6 @@ func storm(_ context.Context, call *callOf, r *reply) error {
 // The records of an ingress belong to another partition than they lie in, and a commit takes long. What crosses is
 // collected for the next transaction; that must hold back reading too, not only answers, or it has no bound in bytes.
 func TestH10CrossingRecordsStayInBoundedTransactions(t *testing.T) {
-	knownBug(t, "records that cross or are dead-lettered are read and collected without a bound while a commit runs")
 	text := replaced("  id: app", "  id: app\n  limits: {transactionEffects: 3000}")
 	l := newLab(t, setting{partitions: 2, module: text}, echo)
 	l.up()
@@ -229,7 +226,6 @@ func TestH11AHangingEndpointDoesNotTakeEverySlot(t *testing.T) {
 // 100 ids of one endpoint hang. A slow function holds back its own address only (P-3): the other ids of the same
 // endpoint go on for as long as the worker has slots.
 func TestH11HangingIDsDoNotTakeTheirWholeEndpoint(t *testing.T) {
-	knownBug(t, "an endpoint begins with 64 calls in flight, and hanging calls neither raise the limit nor leave it")
 	l := newLab(t, setting{partitions: 1}, func(ctx context.Context, call *callOf, r *reply) error {
 		if strings.HasPrefix(call.target.ID, "hung") {
 			<-ctx.Done()

@@ -65,7 +65,6 @@ func TestH6AnEgressRecordThatItsTopicRefusesIsTheAnswersFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "token of two MiB" {
-				knownBug(t, "the size of a cancellation token is not checked: its row is refused by the changelog, for ever")
 			}
 			refusedAnswer(t, func(r *reply) {
 				switch name {
@@ -143,20 +142,21 @@ func TestH6ARecordRefusedByTheBrokerAbortsOnce(t *testing.T) {
 // The broker refuses a batch as a whole for one record in it. The record is found by its own answer's retry, not by
 // taking the first of the batch for it: an address whose record is good must not be refused for five minutes.
 func TestH6TheBatchOfABadRecordIsNotBlamed(t *testing.T) {
-	knownBug(t, "the first record of a refused batch is remembered, whether it is the bad one or not")
+	// What the broker refuses stands in no other record of the same request, such as the address' changelog rows.
+	word := func(id string) string { return strings.ReplaceAll(id, "bad", "poison") }
 	both := make(chan struct{}, 2)
 	l := newLab(t, setting{partitions: 1, topics: []string{"strict"}}, func(ctx context.Context, call *callOf, r *reply) error {
 		if strings.HasPrefix(call.target.ID, "blocker") {
 			return echo(ctx, call, r)
 		}
-		r.egress("test/out", "strict", "same partition", call.target.ID)
+		r.egress("test/out", "strict", "same partition", word(call.target.ID))
 		both <- struct{}{}
 		return nil
 	})
 	holdsBad := func(r kmsg.Request) bool {
 		for _, t := range r.(*kmsg.ProduceRequest).Topics {
 			for _, p := range t.Partitions {
-				if bytes.Contains(p.Records, []byte("bad")) {
+				if bytes.Contains(p.Records, []byte("poison")) {
 					return true
 				}
 			}
@@ -174,7 +174,7 @@ func TestH6TheBatchOfABadRecordIsNotBlamed(t *testing.T) {
 	<-both
 	l.loop(func(*Worker) {})
 	l.become(func(ctx context.Context, call *callOf, r *reply) error {
-		r.egress("test/out", "strict", "same partition", call.target.ID)
+		r.egress("test/out", "strict", "same partition", word(call.target.ID))
 		return nil
 	})
 	release()
@@ -184,7 +184,6 @@ func TestH6TheBatchOfABadRecordIsNotBlamed(t *testing.T) {
 // A topic that is not known yet makes the address wait for the look-up, and a look-up that fails because of the
 // cluster is nobody's fault: an input must not be given up for it.
 func TestH6ALookUpThatFailsIsNotTheAnswersFault(t *testing.T) {
-	knownBug(t, "a look-up that fails counts as a refused answer, and with onFailure: skip the input is lost")
 	l := newLab(t, setting{partitions: 1, module: replaced("  functions: test/*", "  functions: test/*\n  onFailure: skip")}, echo)
 	l.up()
 	l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "out", Err: kerr.LeaderNotAvailable, Count: 2})
@@ -209,7 +208,6 @@ func TestH6ARecordTooLargeForTheInternalTopicsIsNoHostageTaker(t *testing.T) {
 // An answer is refused for a name of two MiB that the function made up. The reason goes along with the input into the
 // dead-letter topic; as a whole it would fit nowhere, and abort one transaction after the other.
 func TestH6TheReasonOfADeadLetterIsBounded(t *testing.T) {
-	knownBug(t, "the detail header of a dead-letter record holds what the function wrote, however long")
 	l := newLab(t, setting{partitions: 1, module: replaced("  functions: test/*", "  functions: test/*\n  onFailure: dead-letter")},
 		func(ctx context.Context, call *callOf, r *reply) error {
 			if call.target.ID == "bad" {
@@ -230,7 +228,6 @@ func TestH6TheReasonOfADeadLetterIsBounded(t *testing.T) {
 // invalidRecordHandling: fail stops the worker before anything is decided about the record. Were the record in the
 // batch, a cut between the batch and the failure would commit its offset, and the next start would pass over it.
 func TestP5ARecordThatMustFailIsNeverDone(t *testing.T) {
-	knownBug(t, "the record that fails the worker is in the batch as a dead letter, and can be committed first")
 	l := newLab(t, setting{partitions: 1, module: replaced("  startupPosition", "  invalidRecordHandling: fail\n  startupPosition")}, echo)
 	l.up()
 	var items int

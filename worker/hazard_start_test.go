@@ -228,7 +228,6 @@ func TestH8APositionBelowTheLogIsAnErrorThatCounts(t *testing.T) {
 // An ingress topic grows while the worker is down, and records are written to the new partition before it starts.
 // Startup position latest is for an application that begins; here it would skip them.
 func TestH8NewIngressPartitionsStartAtTheEarliestRecord(t *testing.T) {
-	knownBug(t, "a new partition of an ingress topic starts at the startup position: with latest, records are skipped")
 	l := newLab(t, setting{partitions: 1, module: replaced("{type: earliest}", "{type: latest}")}, echo)
 	l.up()
 	l.put("in", 0, "K", "r0")
@@ -248,7 +247,6 @@ func TestH8NewIngressPartitionsStartAtTheEarliestRecord(t *testing.T) {
 // The changelog's first offset moves while it is replayed, as compaction does on some brokers. To read from an offset
 // that is gone must lead to a restore from the start, as it does when it is seen before the replay.
 func TestH8AReplayThatMeetsTheLogsStartBeginsAnew(t *testing.T) {
-	knownBug(t, "OFFSET_OUT_OF_RANGE during a replay leaves the partition under restore for ever")
 	l := newLab(t, setting{partitions: 1}, echo)
 	l.served(3)
 	l.disk = vfs.NewCrashableMem()

@@ -77,7 +77,7 @@ func (w *Worker) unblock(p *partition, slow bool) {
 	most := w.Module.Application.Limits.RecordsPerSource
 	for _, s := range p.task.Sources() {
 		switch {
-		case s.Window() >= most*3/4 && s.Open() <= s.Window()/4: // a few hold up many that are done
+		case s.Window() >= most*3/4 && (s.Open() <= s.Window()/4 || w.starved()): // a few hold up many that are done, or calls lack inputs
 			p.task.Unblock(s, unblockedAtOnce, 0)
 		case slow && s.Window() > 0:
 			p.task.Unblock(s, 0, w.now.Add(-w.patience(s.Topic)).UnixMilli())

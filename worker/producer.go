@@ -27,6 +27,9 @@ type producer struct {
 	group  string
 	level  int // of the transaction protocol
 	topics map[string][16]byte
+	// suspects are topics whose records are produced one by one until then. All producers of the worker share it, and
+	// only the commit that runs touches it.
+	suspects map[string]time.Time
 }
 
 // openProducers takes all transactional ids of the worker at once, which aborts what its last process left open.
@@ -55,7 +58,7 @@ func (w *Worker) openProducer(ctx context.Context, slot int) (*producer, error) 
 	if w.plan.TransactionVersion < 2 {
 		options = append(options, kgo.MaxVersions(firstTransactions()))
 	}
-	p := &producer{slot: slot, id: id, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs}
+	p := &producer{slot: slot, id: id, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs, suspects: w.suspects}
 	said := false
 	for {
 		client, err := w.producing.Open(options...)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/ingress"
@@ -34,6 +36,7 @@ type reader struct {
 	cancel context.CancelFunc
 	feeds  map[module.TopicPartition]*feed
 	budget *budget // nil: never waits
+	failed bool    // a record was read that must fail the worker; touched by the reader's goroutine only
 }
 
 // feed is one source with what its records become.
@@ -107,7 +110,7 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		fetches.EachError(func(topic string, partition int32, err error) { r.fault(topic, partition, err) })
+		fetches.EachError(func(topic string, partition int32, err error) { r.fault(ctx, topic, partition, err) })
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if len(p.Records) == 0 {
 				return
@@ -118,18 +121,43 @@ func (r *reader) run(ctx context.Context) {
 			case <-ctx.Done():
 			}
 		})
+		if r.failed {
+			return
+		}
 	}
 }
 
 // fault tells faults that pass from those that do not: an offset that is gone is lost data.
-func (r *reader) fault(topic string, partition int32, err error) {
+func (r *reader) fault(ctx context.Context, topic string, partition int32, err error) {
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		r.w.post(func() {
 			r.w.fail(fmt.Errorf("read %s partition %d: records were deleted before they were read: %w: look at the topic's retention; --accept-offset-reset goes on from what is left", topic, partition, err))
 		})
 		return
 	}
+	if errors.Is(err, kerr.UnknownTopicID) && r.w.recreated(ctx, topic) {
+		r.w.post(func() {
+			r.w.fail(fmt.Errorf("topic %s was deleted and created anew while it was read: use another application id, or delete the topics of this one: %w", topic, err))
+		})
+		return
+	}
 	r.w.log.Warn("fetch", "topic", topic, "partition", partition, "error", err)
+	pause(ctx, fetchRetry) // such an error comes back with every poll
+}
+
+// fetchRetry is the pause after an error that the client does not get over by itself.
+const fetchRetry = 100 * time.Millisecond
+
+// recreated asks the cluster whether a topic is another one than at the start.
+func (w *Worker) recreated(ctx context.Context, topic string) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	r := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	r.Topics = append(r.Topics, t)
+	m, err := r.RequestWith(ctx, w.admin)
+	return err == nil && len(m.Topics) == 1 && m.Topics[0].ErrorCode == 0 && m.Topics[0].TopicID != w.names.topicIDs[topic]
 }
 
 func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
@@ -156,6 +184,11 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 		if err != nil {
 			b.envelopes = b.envelopes[:before]
 			it.deadLetter = r.invalid(f, record, err)
+			if f.invalid == module.InvalidFail {
+				// Nothing of this record or behind it may be decided: a cut could come before the failure.
+				r.failed, b.end = true, record.Offset
+				return b
+			}
 			it.stays = it.deadLetter != nil && egress.Size(it.deadLetter) > r.w.names.deadLetterBytes
 			if it.stays {
 				r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/changelog"
@@ -57,8 +58,8 @@ func (t *takeover) replay(b *barrier) error {
 	r.client = client
 	for len(r.replays) > 0 {
 		err := r.poll()
-		if errors.Is(err, changelog.ErrTooOld) {
-			return t.replay(b) // what is on disk is found too old at once now
+		if errors.Is(err, changelog.ErrTooOld) || errors.Is(err, kerr.OffsetOutOfRange) {
+			return t.replay(b) // what is on disk is found too old, or below the log's start, at once now
 		}
 		if err != nil {
 			return err
@@ -105,10 +106,19 @@ func (r *restore) poll() error {
 	}
 	var err error
 	fetches.EachError(func(_ string, p int32, fault error) {
-		if !errors.Is(fault, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(fault, context.DeadlineExceeded):
+		case errors.Is(fault, kerr.OffsetOutOfRange):
+			err = fault
+		default:
 			w.log.Warn("restore", "partition", p, "error", fault)
+			pause(r.t.ctx, fenceEvery) // such an error comes back with every poll
 		}
 	})
+	if err != nil {
+		pause(r.t.ctx, fenceEvery)
+		return err
+	}
 	rows := 0
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		replay := r.replays[p.Partition]

@@ -80,6 +80,12 @@ func (s *sim) fault(p *process) {
 	}{
 		{"kill", func() { p.kill(); p.start() }},
 		{"answer to EndTxn lost", func() { p.network.loseEnd.Store(true) }},
+		{"answer to EndTxn lost for good", func() { // the client asks again by itself, so the answer to that must tell nothing
+			asked := 0
+			p.network.loseEnd.Store(true)
+			s.pending = append(s.pending, s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError,
+				When: func(kmsg.Request) bool { asked++; return asked > 1 }}))
+		}},
 		{"EndTxn not done, unknown error", func() { p.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
 		{"EndTxn abortable", func() { p.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
 		{"EndTxn concurrent transactions", func() { p.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
@@ -109,7 +115,16 @@ func (s *sim) fault(p *process) {
 }
 
 func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
-	p.s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: fmt.Sprintf("app-%s-%d", p.name, rand.IntN(producerSlots))})
+	id := fmt.Sprintf("app-%s-%d", p.name, rand.IntN(producerSlots))
+	f := kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: id}
+	if key == kmsg.Produce { // kfake matches no transactional id there: such a fault would never happen
+		f.TxnID = ""
+		f.When = func(r kmsg.Request) bool {
+			t := r.(*kmsg.ProduceRequest).TransactionID
+			return t != nil && *t == id
+		}
+	}
+	p.s.pending = append(p.s.pending, p.s.cluster.Fault(f))
 }
 
 // evict makes the group forget the worker, who finds out at his next heartbeat or commit.

@@ -76,6 +76,7 @@ type sim struct {
 	want    map[string]int // input id → address that must process it once
 	sent    []ingressRecord
 	faults  map[string]int
+	pending []*kfake.FaultHandle // that may not have happened yet
 	log     *logBuffer
 	mood    atomic.Int64 // of the functions
 	manual  *kgo.Client
@@ -203,8 +204,12 @@ func (s *sim) run() {
 			}
 		}
 	}
+	for _, f := range s.pending {
+		f.Remove()
+	}
 	for _, p := range s.processes {
 		p.network.heal()
+		p.worker.catalog.Forget("out") // else a refused record is remembered for longer than the test waits
 	}
 	s.settle()
 	for _, p := range s.processes {

@@ -30,6 +30,8 @@ type takeover struct {
 	offsets    map[module.TopicPartition]fetched // of the group, before the first barrier
 	starts     map[int32][]state.Row
 	began      time.Time
+	before     []chan struct{} // ended of the take-overs that this one replaces
+	ended      chan struct{}   // closed when nothing of it touches the store any more
 }
 
 // fetched is what the group knows of a source.
@@ -54,13 +56,21 @@ func (w *Worker) takeOver(ids []int32) {
 	}
 	slices.Sort(ids)
 	ctx, cancel := context.WithCancel(w.epoch.ctx)
-	t := &takeover{w: w, ctx: ctx, cancel: cancel, partitions: ids, began: time.Now()}
+	t := &takeover{w: w, ctx: ctx, cancel: cancel, partitions: ids, began: time.Now(), ended: make(chan struct{})}
 	for _, id := range ids {
 		w.partitions[id] = &partition{id: id, stage: restoring}
+		if last := w.restores[id]; last != nil {
+			t.before = append(t.before, last)
+		}
+		w.restores[id] = t.ended
 	}
 	w.takeovers = append(w.takeovers, t)
 	w.report()
 	w.spawn(func() {
+		defer close(t.ended)
+		for _, ended := range t.before { // it was cancelled, but may have a fetch in hand that it still puts into the store
+			<-ended
+		}
 		if err := t.run(); err != nil && ctx.Err() == nil {
 			w.post(func() { w.fail(fmt.Errorf("take over partitions %v: %w", ids, err)) })
 		}
@@ -237,10 +247,39 @@ func (t *takeover) resolve(missing []source, rows map[int32][]state.Row) error {
 		return err
 	}
 	for i, s := range missing {
+		if t.grown(s) {
+			first, err := t.first(s)
+			if err != nil {
+				return err
+			}
+			starts[i] = first
+		}
 		t.begin(rows, s, starts[i])
 		t.w.log.Info("source starts", "topic", s.topic, "partition", s.partition, "offset", starts[i])
 	}
 	return nil
+}
+
+// grown reports whether a source without a progress row is a partition that its topic got after the application had
+// begun to read it: it is read from its first record, whatever the startup position says.
+func (t *takeover) grown(s source) bool {
+	for _, other := range t.w.sourcesOf(s.owner) {
+		if other.topic != s.topic || other.partition >= s.partition {
+			continue
+		}
+		if _, known, err := task.Progress(partitionStore{t.w.store, s.owner}, other.topic, other.partition); known && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *takeover) first(s source) (first int64, err error) {
+	err = t.again("the bounds of a source", func() (done bool, err error) {
+		first, _, err = t.w.lookups.bounds(t.ctx, s.topic, s.partition)
+		return err == nil, err
+	})
+	return first, err
 }
 
 // begin adds the progress row of a source that is read from offset on.

@@ -26,16 +26,16 @@ func (w *Worker) turn(ctx context.Context) error {
 	stop := ctx.Done()
 	var deadline <-chan time.Time
 	for w.failure == nil {
-		answers := w.answers
-		if w.full() { // H10: what is collected fills a transaction; calls keep their answers until it is cut
-			answers = nil
+		answers, batches := w.answers, w.batches
+		if w.full() { // H10: what is collected fills a transaction; answers and records that cross wait until it is cut
+			answers, batches = nil, nil
 		}
 		select {
 		case a := <-answers:
 			w.now = time.Now()
 			w.answered(a)
 			w.drain()
-		case b := <-w.batches:
+		case b := <-batches:
 			w.now = time.Now()
 			w.arrive(b)
 		case f := <-w.posts:
@@ -91,7 +91,7 @@ func (w *Worker) step() (again time.Time) {
 			w.fail(err)
 			return again
 		}
-		if next := p.task.NextMillis(); next > 0 {
+		if next := p.task.NextMillis(); next > 0 && !w.full() { // else what is due waits for the commit, which wakes the loop
 			again = earlier(again, time.UnixMilli(next))
 		}
 	}

@@ -32,6 +32,7 @@ type Worker struct {
 	catalog   *egress.Catalog
 	lookups   lookups
 	budget    *budget
+	suspects  map[string]time.Time // see producer
 	// answerBytes are bodies that were read and not applied; past the limit no more calls are made.
 	answerBytes atomic.Int64
 	egresses    map[protocol.TypeName]bool
@@ -79,6 +80,7 @@ type loop struct {
 	ingress    *reader
 	mailboxes  *reader
 	takeovers  []*takeover
+	restores   map[int32]chan struct{} // ended of the last take-over of each partition
 	barriers   []*barrier
 	epoch      epoch
 
@@ -116,7 +118,7 @@ func New(c Config) (*Worker, error) {
 		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{Reserved: reserved(c.ApplicationID)}),
 		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
-		done: make(chan struct{}),
+		done: make(chan struct{}), suspects: map[string]time.Time{},
 	}
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
@@ -185,6 +187,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (l *loop) begin(ctx context.Context) {
 	l.ctx = ctx
 	l.partitions, l.assigned = map[int32]*partition{}, map[int32]bool{}
+	l.restores = map[int32]chan struct{}{}
 	l.registry = task.NewRegistry()
 	l.newEpoch()
 }
