@@ -27,19 +27,12 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	for _, warning := range kafka.Warnings(w.Module) {
 		w.log.Warn(warning.Error())
 	}
-	plan, err := w.planTopics(ctx)
+	plan, cluster, err := w.planTopics(ctx)
 	if err != nil {
-		return err
-	}
-	if err := plan.Create(ctx, w.admin); err != nil {
 		return err
 	}
 	w.plan = plan
-	metadata, err := kadm.NewClient(w.admin).BrokerMetadata(ctx)
-	if err != nil {
-		return fmt.Errorf("read the cluster's metadata: %w", err)
-	}
-	if err := w.openStore(metadata.Cluster); err != nil {
+	if err := w.openStore(cluster); err != nil {
 		return err
 	}
 	w.names = names{
@@ -61,34 +54,46 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	return w.openProducers(ctx)
 }
 
-// planTopics reads the cluster and tries again for as long as it cannot be reached; it says so once.
-func (w *Worker) planTopics(ctx context.Context) (*topics.Plan, error) {
-	m := *w.Module
-	m.Application.ID = w.ApplicationID
+// planTopics checks and creates the topics, and tries again for as long as the cluster cannot be reached; it says so
+// once.
+func (w *Worker) planTopics(ctx context.Context) (plan *topics.Plan, cluster string, err error) {
 	said, began := false, time.Now()
 	for {
-		plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateTopics})
-		if err == nil || ctx.Err() != nil {
-			return plan, err
-		}
-		if plan != nil && plan.Incomplete() && time.Since(began) < topicsAppear {
-			if !pause(ctx, brokersRetry) {
-				return nil, ctx.Err()
-			}
-			continue
-		}
-		if plan != nil || !kafka.Unreachable(err) {
-			return nil, err
-		}
-		if !said {
+		plan, cluster, err = w.tryTopics(ctx)
+		incomplete := plan != nil && plan.Incomplete() && time.Since(began) < topicsAppear
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return plan, cluster, err
+		case incomplete:
+		case plan != nil || !kafka.Unreachable(err):
+			return nil, "", err
+		case !said:
 			w.log.Warn("waiting for the brokers", "brokers", w.Brokers, "error", err)
 			w.unready("the brokers cannot be reached")
 			said = true
 		}
 		if !pause(ctx, brokersRetry) {
-			return nil, ctx.Err()
+			return nil, "", ctx.Err()
 		}
 	}
+}
+
+// tryTopics gives the plan beside an error only for settings that somebody has to mend.
+func (w *Worker) tryTopics(ctx context.Context) (*topics.Plan, string, error) {
+	m := *w.Module
+	m.Application.ID = w.ApplicationID
+	plan, err := topics.New(ctx, w.admin, &m, topics.Options{CreateIngress: w.CreateTopics})
+	if err != nil {
+		return plan, "", err
+	}
+	if err := plan.Create(ctx, w.admin); err != nil {
+		return nil, "", err
+	}
+	metadata, err := kadm.NewClient(w.admin).BrokerMetadata(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("read the cluster's metadata: %w", err)
+	}
+	return plan, metadata.Cluster, nil
 }
 
 func (w *Worker) openStore(cluster string) (err error) {
