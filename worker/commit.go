@@ -70,9 +70,8 @@ func (w *Worker) endTransaction(ctx context.Context, p *producer, tx *transactio
 	if err == nil {
 		return nil
 	}
-	if definite(err) {
-		return fmt.Errorf("end the transaction: %w", err)
-	}
+	// No error is taken for an answer. The client repeats a request whose answer was lost, so even one that says the
+	// transaction failed may be the second answer, about a transaction that the first request has committed.
 	return w.resolve(ctx, p, tx, err)
 }
 
@@ -81,11 +80,6 @@ func (w *Worker) phase(name string, part func() error) error {
 	began := time.Now()
 	defer func() { w.metrics.phases.WithLabelValues(name).Observe(time.Since(began).Seconds()) }()
 	return part()
-}
-
-// definite tells an answer that says the transaction was not committed from one that leaves it open.
-func definite(err error) bool {
-	return errors.Is(err, kerr.TransactionAbortable) || errors.Is(err, kerr.OperationNotAttempted)
 }
 
 // produce writes all records and waits for their acknowledgement. A transaction some of whose records failed would

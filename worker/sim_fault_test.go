@@ -80,12 +80,8 @@ func (s *sim) fault(p *process) {
 	}{
 		{"kill", func() { p.kill(); p.start() }},
 		{"answer to EndTxn lost", func() { p.network.loseEnd.Store(true) }},
-		{"answer to EndTxn lost for good", func() { // the client asks again by itself, so the answer to that must tell nothing
-			asked := 0
-			p.network.loseEnd.Store(true)
-			s.pending = append(s.pending, s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError,
-				When: func(kmsg.Request) bool { asked++; return asked > 1 }}))
-		}},
+		{"answer to EndTxn lost for good", func() { p.loseEnd(kerr.UnknownServerError) }},
+		{"answer to EndTxn lost, then abortable", func() { p.loseEnd(kerr.TransactionAbortable) }},
 		{"EndTxn not done, unknown error", func() { p.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
 		{"EndTxn abortable", func() { p.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
 		{"EndTxn concurrent transactions", func() { p.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
@@ -112,6 +108,16 @@ func (s *sim) fault(p *process) {
 	}
 	s.count(f.name)
 	f.do()
+}
+
+// loseEnd loses the answer to an EndTxn. The client asks again by itself, and what it is answered then tells nothing of
+// the first request.
+func (p *process) loseEnd(again *kerr.Error) {
+	asked := 0
+	p.network.loseEnd.Store(true)
+	p.s.pending = append(p.s.pending, p.s.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.EndTxn}, Err: again, When: func(kmsg.Request) bool { asked++; return asked > 1 },
+	}))
 }
 
 func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
