@@ -21,6 +21,8 @@ type Config struct {
 	Registry  *Registry
 	// Ready is told of each mailbox that has inputs and no call; it is told once until the mailbox is taken.
 	Ready func(*Mailbox)
+	// InputsInMemory is how many inputs of one address stay in memory once they are copied; 0: 1,024.
+	InputsInMemory int
 	// Held is told how much heap inputs take (positive) or give back (negative).
 	Held func(bytes int64)
 }
@@ -63,6 +65,9 @@ type partial struct {
 // New gives a task without sources; Restore and AddSource make it whole.
 func New(c Config) *Task {
 	t := &Task{Config: c, limits: defaultLimits, mailboxes: map[protocol.Address]*Mailbox{}}
+	if c.InputsInMemory > 0 {
+		t.limits.inputs = c.InputsInMemory
+	}
 	t.timers.horizon = timerRef{fireAt: -1}
 	return t
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,6 +24,9 @@ func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr err
 		return
 	}
 	w.metrics.aborts.WithLabelValues(abortReason(err)).Inc()
+	if errors.Is(err, context.DeadlineExceeded) {
+		w.halvings = min(w.halvings+1, mostHalvings) // else the same cut would come again
+	}
 	switch {
 	case errors.Is(err, errOwnership):
 		w.log.Warn("transaction not committed, all partitions are lost", "transaction", tx.id, "error", err)
@@ -127,7 +131,7 @@ func (w *Worker) start(p *partition) error {
 		return err
 	}
 	view := partitionStore{w.store, p.id}
-	t := task.New(task.Config{Partition: p.id, Store: view, Registry: w.registry, Ready: w.ready, Held: w.budget.add})
+	t := task.New(task.Config{Partition: p.id, Store: view, Registry: w.registry, Ready: w.ready, Held: w.budget.add, InputsInMemory: w.Module.Application.Limits.InputsPerAddress})
 	p.task, p.mailbox, p.path, p.stage, p.cutAt = t, nil, path{}, running, w.now
 	if err := t.Restore(position.Offset); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/state"
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
@@ -66,7 +67,15 @@ func (w *Worker) collectedSize() (effects, bytes int) {
 func (w *Worker) full() bool {
 	effects, bytes := w.collectedSize()
 	limits := w.Module.Application.Limits
-	return effects >= limits.TransactionEffects || int64(bytes) >= limits.TransactionBytes
+	return effects >= limits.TransactionEffects>>w.halvings || int64(bytes) >= limits.TransactionBytes>>w.halvings
+}
+
+// mostHalvings is how often the limit of a transaction is halved at most.
+const mostHalvings = 6
+
+// full reports whether a transaction came near the limit that held for it.
+func full(tx *transaction, halvings int, limits module.Limits) bool {
+	return tx.effects >= limits.TransactionEffects>>halvings/2
 }
 
 // dirty reports whether there is something to commit.
@@ -162,6 +171,9 @@ func (w *Worker) cut() {
 // committed goes on after a transaction whose rows are in the store.
 func (w *Worker) committed(tx *transaction, took time.Duration) {
 	w.running, w.lastCommit = nil, took
+	if took < w.TransactionTimeout/8 && w.halvings > 0 && full(tx, w.halvings, w.Module.Application.Limits) {
+		w.halvings--
+	}
 	w.returned()
 	if tx.orphan {
 		w.finishRevokes()

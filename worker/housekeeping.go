@@ -12,6 +12,8 @@ const (
 	housekeepEvery = 100 * time.Millisecond
 	// sweepEvery is how often expired state is looked for.
 	sweepEvery = time.Second
+	// sweepsAtOnce bounds a sweep, which the loop waits for: 16 times 256 rows take a few milliseconds.
+	sweepsAtOnce = 16
 	// longestWait is how long an input may wait in its topic before it is copied into the changelog: topics delete (H7).
 	longestWait = time.Minute
 	// levelShare: a quiet partition is committed once in this part of the time that tombstones are kept, so that its
@@ -47,7 +49,7 @@ func (w *Worker) housekeep() {
 			p.task.Touch()
 		}
 		if slow {
-			if _, err := p.task.Sweep(w.now); err != nil {
+			if err := w.sweep(p); err != nil {
 				w.fail(err)
 				return
 			}
@@ -59,6 +61,16 @@ func (w *Worker) housekeep() {
 		w.trimmed = w.now
 		w.trim()
 	}
+}
+
+// sweep deletes expired state of a partition, up to a bound.
+func (w *Worker) sweep(p *partition) error {
+	for range sweepsAtOnce {
+		if end, err := p.task.Sweep(w.now); end || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // starved reports whether an endpoint could take more calls than it has inputs for. Only then is it worth copying

@@ -90,6 +90,7 @@ type loop struct {
 	running     *transaction
 	lastCommit  time.Duration
 	lastCut     time.Time
+	halvings    int                      // of a transaction's limit, after one that did not end within its time-out
 	counter     uint64                   // of transactions
 	turns       uint64                   // of paths
 	producers   [producerSlots]*producer // take turns
