@@ -14,7 +14,7 @@ import (
 
 const (
 	// progressEvery is how often a restore that takes long says how far it is.
-	progressEvery = 2 * time.Second
+	progressEvery = 500 * time.Millisecond
 	// fenceEvery is how long a restore that gets nothing waits before it looks for open transactions.
 	fenceEvery = 200 * time.Millisecond
 	// replayRecords bounds the rows that go into the store at once.
@@ -30,12 +30,14 @@ type restore struct {
 	replays map[int32]*changelog.Replay
 	level   time.Time
 	fenced  time.Time // last looked for open transactions
+	began   time.Time
 	said    time.Time
+	rows    int // read so far
 }
 
 // replay brings the store level with the barriers.
 func (t *takeover) replay(b *barrier) error {
-	r := &restore{t: t, level: b.cutAt, replays: map[int32]*changelog.Replay{}, fenced: time.Now(), said: time.Now()}
+	r := &restore{t: t, level: b.cutAt, replays: map[int32]*changelog.Replay{}, fenced: time.Now(), began: time.Now(), said: time.Now()}
 	start := map[int32]kgo.Offset{}
 	for _, id := range t.partitions {
 		from, err := t.position(id)
@@ -133,6 +135,7 @@ func (r *restore) poll() error {
 		}
 	})
 	w.metrics.restored.Add(float64(rows))
+	r.rows += rows
 	r.say()
 	if err == nil && rows == 0 && time.Since(r.fenced) > fenceEvery {
 		r.fenced = time.Now()
@@ -143,13 +146,19 @@ func (r *restore) poll() error {
 	return err
 }
 
-// say reports a long restore.
+// say reports a restore that takes long: what is read so far, and what the partition that is furthest behind lacks.
 func (r *restore) say() {
 	if time.Since(r.said) < progressEvery {
 		return
 	}
 	r.said = time.Now()
-	for id, replay := range r.replays {
-		r.t.w.log.Info("restoring", "partition", id, "progress", replay.Report())
+	took := time.Since(r.began)
+	left := time.Duration(0)
+	for _, replay := range r.replays {
+		if remaining, known := replay.Report().Remaining(); known {
+			left = max(left, remaining)
+		}
 	}
+	r.t.w.log.Info("restoring", "partitions_left", len(r.replays), "rows", r.rows, "rows_per_second", int64(float64(r.rows)/took.Seconds()),
+		"remaining", left.Round(100*time.Millisecond).String())
 }
