@@ -19,6 +19,7 @@ func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr err
 		return
 	}
 	w.running = nil
+	close(tx.ended)
 	if tx.orphan {
 		w.finishRevokes()
 		return

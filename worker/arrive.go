@@ -77,7 +77,10 @@ func (w *Worker) mustHold(f *feed, part float64) bool {
 	if float64(f.source.Window()) >= part*float64(limits.RecordsPerSource) {
 		return true
 	}
-	return f.decoder != nil && limits.PendingFull == module.PendingPause &&
+	if f.decoder == nil { // the mailbox is not held for the budget, which others fill, but for a multiple of it
+		return float64(w.budget.held.Load()) >= part*2*float64(w.budget.limit)
+	}
+	return limits.PendingFull == module.PendingPause &&
 		float64(f.partition.task.Rows().Bytes) >= part*float64(limits.PendingBytes)
 }
 

@@ -31,7 +31,8 @@ type transaction struct {
 	begun    map[int32]uint64 // paths that began to switch at this cut
 	effects  int
 	captured string
-	orphan   bool // its partitions were lost while it ran
+	orphan   bool          // its partitions were lost while it ran
+	ended    chan struct{} // closed when the loop has it back
 }
 
 // part is what a transaction does to one partition.
@@ -124,12 +125,26 @@ func (w *Worker) cutTime() time.Time {
 	case !w.flight.young(w.now.Add(-youngCall)):
 		return interval
 	}
-	at := w.firstEffect.Add(max(shortestWait, 2*w.lastCommit))
+	wait := shortestWait
+	if w.backlogged() {
+		wait = max(wait, 2*w.lastCommit) // larger transactions cost less, and nobody waits for the first of many
+	}
+	at := w.firstEffect.Add(wait)
 	at = earlier(at, w.flight.last.Started.Add(youngCall)) // from when on nothing in flight is young
 	if interval.After(at) {
 		return interval
 	}
 	return at
+}
+
+// backlogged reports whether addresses wait for a call.
+func (w *Worker) backlogged() bool {
+	for _, e := range w.endpoints {
+		if e.ready() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // cut closes what is collected into a transaction and begins to commit it. It lies between two steps of the loop,
@@ -139,7 +154,7 @@ func (w *Worker) cut() {
 	w.lookups.salt.Store(uint32(w.counter))
 	tx := &transaction{
 		id:    fmt.Sprintf("%s/%s/%d", w.names.worker, w.store.Identity().Nonce, w.counter),
-		cutAt: w.now, captured: w.captured, barriers: w.barriers,
+		cutAt: w.now, captured: w.captured, barriers: w.barriers, ended: make(chan struct{}),
 	}
 	w.barriers = nil
 	for _, b := range tx.barriers {
@@ -171,6 +186,7 @@ func (w *Worker) cut() {
 // committed goes on after a transaction whose rows are in the store.
 func (w *Worker) committed(tx *transaction, took time.Duration) {
 	w.running, w.lastCommit = nil, took
+	close(tx.ended)
 	if took < w.TransactionTimeout/8 && w.halvings > 0 && full(tx, w.halvings, w.Module.Application.Limits) {
 		w.halvings--
 	}

@@ -17,7 +17,8 @@ type endpoint struct {
 	queues  [2]queue // of ready addresses: those with inputs born inside since the last cut, and the others
 	turns   int
 	flight  int
-	stalled int // of them
+	stalled int       // of them
+	called  time.Time // last
 	limit   limit
 }
 
@@ -200,6 +201,7 @@ func (w *Worker) callNext(e *endpoint, m *task.Mailbox) {
 	}
 	c := &call{Call: made, partition: p, task: t, endpoint: e, ctx: w.epoch.ctx}
 	e.flight++
+	e.called = w.now
 	w.flight.add(c)
 	w.metrics.called(c)
 	w.spawn(func() { w.carry(c) })

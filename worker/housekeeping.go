@@ -14,6 +14,8 @@ const (
 	sweepEvery = time.Second
 	// sweepsAtOnce bounds a sweep, which the loop waits for: 16 times 256 rows take a few milliseconds.
 	sweepsAtOnce = 16
+	// quietAfter is when an endpoint without calls counts as one that nobody sends to, and not as starved.
+	quietAfter = 5 * time.Second
 	// longestWait is how long an input may wait in its topic before it is copied into the changelog: topics delete (H7).
 	longestWait = time.Minute
 	// levelShare: a quiet partition is committed once in this part of the time that tombstones are kept, so that its
@@ -36,6 +38,10 @@ func (w *Worker) housekeep() {
 	relief := int64(0)
 	if w.budget.pressing() && w.starved() {
 		relief = w.budget.limit / 4 / int64(max(len(w.partitions), 1))
+	}
+	if over := w.budget.held.Load() - w.budget.limit/4*5; over > 0 {
+		// Local messages are never held back, so what is beyond the budget goes to the disk, needed soon or not.
+		relief = max(relief, over/int64(max(len(w.partitions), 1)))
 	}
 	for _, p := range w.partitions {
 		if p.stage != running {
@@ -77,7 +83,7 @@ func (w *Worker) sweep(p *partition) error {
 // inputs that wait for others, to read on.
 func (w *Worker) starved() bool {
 	for _, e := range w.endpoints {
-		if e.ready() == 0 && e.flight < e.limit.now() {
+		if e.ready() == 0 && e.flight < e.limit.now() && w.now.Sub(e.called) < quietAfter {
 			return true
 		}
 	}

@@ -108,6 +108,7 @@ func (m *member) leave(clean bool) {
 	if m.client == nil {
 		return
 	}
+	m.client.CloseAllowingRebalance() // first, or its heartbeat could join again behind the leave
 	if clean {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -116,7 +117,6 @@ func (m *member) leave(clean bool) {
 			m.w.log.Warn("leave the group", "error", err)
 		}
 	}
-	m.client.CloseAllowingRebalance()
 }
 
 // onAssigned begins the take-over of added partitions, or of all when the member id has changed: the client hides

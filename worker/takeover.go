@@ -29,9 +29,13 @@ type takeover struct {
 	partitions []int32
 	offsets    map[module.TopicPartition]fetched // of the group, before the first barrier
 	starts     map[int32][]state.Row
-	began      time.Time
-	before     []chan struct{} // ended of the take-overs that this one replaces
-	ended      chan struct{}   // closed when nothing of it touches the store any more
+	// startOffsets go with the start rows: the group may have offsets of another life, which would look like a reset.
+	startOffsets map[int32][]sourceOffset
+	began        time.Time
+	// before is what must end first: the take-overs that this one replaces, and the running transaction. One whose
+	// partitions were lost may still commit, after offsets would have been fetched.
+	before []chan struct{}
+	ended  chan struct{} // closed when nothing of it touches the store any more
 }
 
 // fetched is what the group knows of a source.
@@ -56,7 +60,7 @@ func (w *Worker) takeOver(ids []int32) {
 	}
 	slices.Sort(ids)
 	ctx, cancel := context.WithCancel(w.epoch.ctx)
-	t := &takeover{w: w, ctx: ctx, cancel: cancel, partitions: ids, began: time.Now(), ended: make(chan struct{})}
+	t := &takeover{w: w, ctx: ctx, cancel: cancel, partitions: ids, began: time.Now(), ended: make(chan struct{}), startOffsets: map[int32][]sourceOffset{}}
 	for _, id := range ids {
 		w.partitions[id] = &partition{id: id, stage: restoring}
 		if last := w.restores[id]; last != nil {
@@ -64,12 +68,19 @@ func (w *Worker) takeOver(ids []int32) {
 		}
 		w.restores[id] = t.ended
 	}
+	if w.running != nil {
+		t.before = append(t.before, w.running.ended)
+	}
 	w.takeovers = append(w.takeovers, t)
 	w.report()
 	w.spawn(func() {
 		defer close(t.ended)
-		for _, ended := range t.before { // it was cancelled, but may have a fetch in hand that it still puts into the store
-			<-ended
+		for _, ended := range t.before { // a cancelled take-over may have a fetch in hand that it still puts into the store
+			select {
+			case <-ended:
+			case <-ctx.Done():
+				return
+			}
 		}
 		if err := t.run(); err != nil && ctx.Err() == nil {
 			w.post(func() { w.fail(fmt.Errorf("take over partitions %v: %w", ids, err)) })
@@ -202,7 +213,7 @@ func (b *barrier) parts(transaction, worker string, now time.Time) (parts []part
 		offset := t.offsets[module.TopicPartition{Topic: t.w.names.mailbox, Partition: id}].offset
 		parts = append(parts, part{
 			id: id, rows: append(slices.Clone(t.starts[id]), row), guess: true,
-			offsets: []sourceOffset{{t.w.names.mailbox, id, max(offset, 0)}},
+			offsets: append([]sourceOffset{{t.w.names.mailbox, id, max(offset, 0)}}, t.startOffsets[id]...),
 		})
 	}
 	return parts
@@ -285,6 +296,9 @@ func (t *takeover) first(s source) (first int64, err error) {
 // begin adds the progress row of a source that is read from offset on.
 func (t *takeover) begin(rows map[int32][]state.Row, s source, offset int64) {
 	progress := state.Progress{TopicID: t.w.names.topicIDs[s.topic], Position: offset, Time: time.Now()}
+	if s.topic != t.w.names.mailbox {
+		t.startOffsets[s.owner] = append(t.startOffsets[s.owner], sourceOffset{s.topic, s.partition, offset})
+	}
 	rows[s.owner] = append(rows[s.owner], state.Row{Key: state.ProgressKey(s.topic, s.partition), Value: state.AppendProgress(nil, progress)})
 }
 
