@@ -125,26 +125,12 @@ func (w *Worker) cutTime() time.Time {
 	case !w.flight.young(w.now.Add(-youngCall)):
 		return interval
 	}
-	wait := shortestWait
-	if w.backlogged() {
-		wait = max(wait, 2*w.lastCommit) // larger transactions cost less, and nobody waits for the first of many
-	}
-	at := w.firstEffect.Add(wait)
+	at := w.firstEffect.Add(max(shortestWait, 2*w.lastCommit))
 	at = earlier(at, w.flight.last.Started.Add(youngCall)) // from when on nothing in flight is young
 	if interval.After(at) {
 		return interval
 	}
 	return at
-}
-
-// backlogged reports whether addresses wait for a call.
-func (w *Worker) backlogged() bool {
-	for _, e := range w.endpoints {
-		if e.ready() > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // cut closes what is collected into a transaction and begins to commit it. It lies between two steps of the loop,
