@@ -24,15 +24,14 @@ func (s memory) Scan(_, _ []byte, _ int, _ func(key, value []byte) error) error 
 // bench is a task with one source and the ready queue of a worker.
 type bench struct {
 	*Task
-	store     memory
-	source    *Source
-	ready     []*Mailbox
-	targets   []protocol.Address
-	offset    int64
-	now       time.Time
-	value     []byte
-	cutRows   int
-	arrivedMs int64
+	store   memory
+	source  *Source
+	ready   []*Mailbox
+	targets []protocol.Address
+	offset  int64
+	now     time.Time
+	value   []byte
+	cutRows int
 }
 
 func newBench(b *testing.B) *bench {

@@ -152,7 +152,7 @@ func envelopeText(b []byte) string {
 
 // rowText shows a row as one line: its kind, what the key says, and the value or "gone".
 func rowText(key, value []byte) string {
-	head, body := "", ""
+	var head, body string
 	switch key[0] {
 	case state.KindValue:
 		a, name, err := state.ParseValueKey(key)

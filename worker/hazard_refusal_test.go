@@ -64,8 +64,6 @@ func TestH6AnEgressRecordThatItsTopicRefusesIsTheAnswersFault(t *testing.T) {
 		"token of two MiB": {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "token of two MiB" {
-			}
 			refusedAnswer(t, func(r *reply) {
 				switch name {
 				case "key of two MiB":

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -153,17 +152,6 @@ func gigabyte(w http.ResponseWriter, _ *http.Request) {
 	for range 1 << 10 {
 		if _, err := w.Write(chunk); err != nil {
 			return
-		}
-	}
-}
-
-// slowly delays every answer of the functions behind it.
-func slowly(d time.Duration, next http.Handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-		case <-time.After(d):
-			next.ServeHTTP(w, r)
 		}
 	}
 }

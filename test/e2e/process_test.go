@@ -66,12 +66,6 @@ func (j *journal) from(n int) (lines []string, next int, more <-chan struct{}) {
 	return j.lines[at:len(j.lines):len(j.lines)], j.dropped + len(j.lines), j.changed
 }
 
-// text is all that is remembered.
-func (j *journal) text() string {
-	lines, _, _ := j.from(0)
-	return strings.Join(lines, "\n")
-}
-
 // count says how many remembered lines hold all the parts.
 func (j *journal) count(parts ...string) int {
 	lines, _, _ := j.from(0)
