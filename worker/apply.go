@@ -88,7 +88,7 @@ func (w *Worker) again(a *answer) {
 		return
 	}
 	c.task.Again(c.Call)
-	next := &call{Call: c.Call, partition: c.partition, task: c.task, endpoint: c.endpoint, ctx: w.epoch.ctx}
+	next := &call{Call: c.Call, task: c.task, endpoint: c.endpoint, ctx: w.epoch.ctx}
 	next.Started = w.now
 	c.endpoint.flight++
 	w.flight.add(next)

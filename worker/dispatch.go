@@ -88,7 +88,6 @@ func (f *flight) age(now time.Time) {
 // that carries it, the rest to the loop.
 type call struct {
 	*task.Call
-	partition  *partition
 	task       *task.Task
 	endpoint   *endpoint
 	ctx        context.Context
@@ -199,7 +198,7 @@ func (w *Worker) callNext(e *endpoint, m *task.Mailbox) {
 	if made == nil {
 		return
 	}
-	c := &call{Call: made, partition: p, task: t, endpoint: e, ctx: w.epoch.ctx}
+	c := &call{Call: made, task: t, endpoint: e, ctx: w.epoch.ctx}
 	e.flight++
 	e.called = w.now
 	w.flight.add(c)
