@@ -66,6 +66,9 @@ func (w *Worker) endTransaction(ctx context.Context, p *producer, tx *transactio
 	if err := w.phase("offsets", func() error { return w.fence(try, p, tx) }); err != nil {
 		return err
 	}
+	if err := p.settle(try, tx, w.names.changelog); err != nil {
+		return err
+	}
 	err := w.phase("end", func() error { return p.client.EndTransaction(try, kgo.TryCommit) })
 	if err == nil {
 		return nil

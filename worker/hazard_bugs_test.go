@@ -142,7 +142,7 @@ func TestP1AFailedReadOfTheStoreIsNotTheFunctionsFault(t *testing.T) {
 	l.put("in", 0, "K", "r1")
 	select {
 	case <-l.ended:
-		l.worker = nil
+		l.dead()
 	case <-time.After(time.Second): // it may as well wait and try again
 		l.kill()
 	}

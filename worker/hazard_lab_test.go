@@ -192,12 +192,22 @@ func (l *lab) over() error {
 func (l *lab) kill() {
 	l.t.Helper()
 	l.network.cut()
-	clone := l.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	clone := l.crashed()
 	worker := l.worker
 	worker.post(func() { worker.fail(errKilled) })
 	l.cancel()
 	l.over()
 	l.disk = clone
+}
+
+// crashed is the disk as a process leaves it that ends now: what the operating system had, and no lock.
+func (l *lab) crashed() *vfs.MemFS {
+	return l.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+}
+
+// dead notes that the process has ended by itself.
+func (l *lab) dead() {
+	l.disk, l.worker = l.crashed(), nil
 }
 
 // killAndWipe is a kill after which the disk is gone too: what counts is in Kafka.
@@ -221,9 +231,22 @@ func (l *lab) until(what string, is func() bool) {
 			l.t.Fatalf("waiting until %s: the worker ended: %v", what, err)
 		case <-tick.C:
 		case <-deadline.C:
+			l.openTransactions()
 			l.t.Fatalf("it did not come that %s", what)
 		}
 	}
+}
+
+// openTransactions reports what holds the changelog back, for a test that waits in vain.
+func (l *lab) openTransactions() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	topic := "app-changelog"
+	committed, _ := l.admin.ListCommittedOffsets(ctx, topic)
+	ends, _ := l.admin.ListEndOffsets(ctx, topic)
+	producers, _ := l.admin.DescribeProducers(ctx, kadm.TopicsSet{topic: {0: {}, 1: {}}})
+	transactions, _ := l.admin.ListTransactions(ctx, nil, nil)
+	l.t.Logf("committed to %v\nends at %v\nproducers %v\ntransactions %v", committed, ends, producers, transactions)
 }
 
 // loop runs f on the worker's loop and waits for it.

@@ -30,6 +30,7 @@ type producer struct {
 	// suspects are topics whose records are produced one by one until then. All producers of the worker share it, and
 	// only the commit that runs touches it.
 	suspects map[string]time.Time
+	produced map[string]bool // topics that the client has produced to before
 }
 
 // openProducers takes all transactional ids of the worker at once, which aborts what its last process left open.
@@ -58,7 +59,7 @@ func (w *Worker) openProducer(ctx context.Context, slot int) (*producer, error) 
 	if w.plan.TransactionVersion < 2 {
 		options = append(options, kgo.MaxVersions(firstTransactions()))
 	}
-	p := &producer{slot: slot, id: id, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs, suspects: w.suspects}
+	p := &producer{slot: slot, id: id, group: w.ApplicationID, level: w.plan.TransactionVersion, topics: w.names.topicIDs, suspects: w.suspects, produced: map[string]bool{}}
 	said := false
 	for {
 		client, err := w.producing.Open(options...)
@@ -159,6 +160,37 @@ func (p *producer) offsetTopics(tx *transaction) (topics []kmsg.TxnOffsetCommitR
 		}
 	}
 	return topics
+}
+
+// settle lets the client take note of topics that it produced to for the first time. It comes before EndTransaction.
+//
+// The client hands the records of a new topic on before it stores the topic's partitions (franz-go v1.22.2,
+// storePartitionsUpdate: a deferred store). When all of a transaction's records are acknowledged in between,
+// EndTransaction finds no partition in the transaction, aborts it, and returns nil: the worker would take for
+// committed what Kafka has thrown away. Purging runs on the goroutine that stores, so once it returns the store is
+// through; no topic has the name that is purged.
+func (p *producer) settle(ctx context.Context, tx *transaction, changelog string) error {
+	before := len(p.produced)
+	if len(tx.parts) > 0 {
+		p.produced[changelog] = true
+	}
+	for _, r := range tx.records {
+		p.produced[r.Topic] = true
+	}
+	if len(p.produced) == before {
+		return nil
+	}
+	through := make(chan struct{})
+	go func() {
+		defer close(through)
+		p.client.PurgeTopicsFromProducing("\x00")
+	}()
+	select {
+	case <-through:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the client's metadata: %w", ctx.Err())
+	}
 }
 
 func (p *producer) addOffsets(ctx context.Context, id int64, epoch int16) error {
