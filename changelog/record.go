@@ -20,11 +20,16 @@ func Encode(topic string, partition int32, r state.Row) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value}
 }
 
-// Decode is the reverse of Encode. The row shares the record's bytes.
+// Decode is the reverse of Encode. The row shares the record's bytes. A row of a newer version of this program is
+// refused here, before it gets into a store.
 func Decode(r *kgo.Record) (state.Row, error) {
 	if len(r.Key) == 0 {
 		return state.Row{}, fmt.Errorf("changelog %s partition %d offset %d: the record has no key, so no worker wrote it: find out what else produces to this topic",
 			r.Topic, r.Partition, r.Offset)
 	}
-	return state.Row{Key: r.Key, Value: r.Value}, nil
+	row := state.Row{Key: r.Key, Value: r.Value}
+	if err := state.CheckVersion(row); err != nil {
+		return state.Row{}, fmt.Errorf("changelog %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	return row, nil
 }

@@ -28,9 +28,9 @@ func TestARowIsThisRecord(t *testing.T) {
 
 func TestRowsComeBack(t *testing.T) {
 	for fact, row := range map[string]state.Row{
-		"a row":                     {Key: []byte("k"), Value: []byte("v")},
-		"a removed row":             {Key: []byte("k")},
-		"a row with an empty value": {Key: []byte("k"), Value: []byte{}},
+		"a row":                     {Key: []byte("s"), Value: []byte("\x01v")},
+		"a removed row":             {Key: []byte("s")},
+		"a row with an empty value": {Key: []byte("s"), Value: []byte{}},
 	} {
 		got, err := Decode(Encode("t", 0, row))
 		if err != nil || !reflect.DeepEqual(got, row) {
@@ -47,8 +47,9 @@ func TestARecordWithoutAKeyIsNamed(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add([]byte("k"), []byte("v"), false)
-	f.Add([]byte("k"), []byte{}, true)
+	f.Add([]byte("s"), []byte("\x01v"), false)
+	f.Add([]byte("s"), []byte{}, true)
+	f.Add([]byte("t"), []byte("\x01\x00\x00\x02"), false)
 	f.Add([]byte{}, []byte{}, false)
 	f.Fuzz(func(t *testing.T, key, value []byte, tombstone bool) {
 		if tombstone {
@@ -56,7 +57,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		row := state.Row{Key: key, Value: value}
 		got, err := Decode(Encode("t", 0, row))
-		if (err != nil) != (len(key) == 0) {
+		if (err != nil) != (len(key) == 0 || state.CheckVersion(row) != nil) {
 			t.Fatalf("key %x: %v", key, err)
 		}
 		if err == nil && !reflect.DeepEqual(got, row) {

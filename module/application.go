@@ -27,6 +27,11 @@ func (r *reader) application(o *object) {
 	a.ID = read(o, "id", "", parseApplicationID)
 	a.Partitions = int(o.number("partitions", 0, span{0, 10_000}))
 	a.CommitInterval = o.duration("commitInterval", 0)
+	a.StandbyReplicas = int(o.number("standbyReplicas", 0, span{0, 10}))
+	a.GroupProtocol = o.oneOf("groupProtocol", GroupClassic, GroupClassic, GroupConsumer)
+	if a.GroupProtocol == GroupConsumer && a.StandbyReplicas > 0 {
+		r.report(o.at, "standbyReplicas does not go with groupProtocol consumer, where the broker distributes the partitions and knows of no state", "use groupProtocol: classic, or no standbys")
+	}
 	a.Limits = r.limits(o.child("limits"))
 	if d := o.child("deadLetter"); d != nil {
 		a.DeadLetter.Topic = read(d, "topic", "", parseTopic)

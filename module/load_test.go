@@ -283,12 +283,14 @@ spec:
   id: my.app
   partitions: 12
   commitInterval: 100ms
+  standbyReplicas: 2
   limits: {readBudget: 128 mb, recordsPerSource: 1000, inputsPerAddress: 5, pending: 2g, pendingFull: dead-letter,
     answers: 1kb, transactionBytes: 1m, transactionEffects: 7, inFlight: 8, batchBytes: 9, stateCache: 1 gb}
   deadLetter: {topic: bad}
 `+tail)
 	want := Application{
 		ID: "my.app", Partitions: 12, CommitInterval: 100 * time.Millisecond, DeadLetter: DeadLetter{"bad"},
+		StandbyReplicas: 2, GroupProtocol: GroupClassic,
 		Limits: Limits{
 			ReadBudgetBytes: 128 << 20, RecordsPerSource: 1000, InputsPerAddress: 5, PendingBytes: 2 << 30, PendingFull: PendingDeadLetter,
 			AnswerBytes: 1 << 10, TransactionBytes: 1 << 20, TransactionEffects: 7, InFlight: 8, BatchBytes: 9, StateCacheBytes: 1 << 30,

@@ -33,10 +33,22 @@ type Application struct {
 	Partitions int
 	// CommitInterval is a lower bound for the time between two commits; 0: commit as soon as it pays.
 	CommitInterval time.Duration
-	Limits         Limits
-	DeadLetter     DeadLetter
+	// StandbyReplicas is how many workers beside its owner keep a copy of a partition's state on their disks.
+	StandbyReplicas int
+	// GroupProtocol is GroupClassic or GroupConsumer.
+	GroupProtocol string
+	Limits        Limits
+	DeadLetter    DeadLetter
 	Position
 }
+
+// The protocols of the consumer group.
+const (
+	// GroupClassic: a worker distributes the partitions, with an eye on whose disk has what; a name keeps its place.
+	GroupClassic = "classic"
+	// GroupConsumer is KIP-848: the broker distributes them. It knows of no state, so there are no standbys.
+	GroupConsumer = "consumer"
+)
 
 // What happens when a partition's pending inputs reach Limits.PendingBytes.
 const (

@@ -18,6 +18,10 @@ const envelopeVersion = 1
 
 var errTruncated = errors.New("the bytes end too early")
 
+// ErrNewer marks what a newer version of this program has stored or sent: a worker stops there instead of guessing.
+// It is a promise to the reader that nothing was changed, with the way out.
+var ErrNewer = errors.New("it was written by a newer version of statefun-kafka, nothing of it was touched: run that version here, or a later one")
+
 // The stored form, ours alone:
 //
 //	version   1 byte, 1
@@ -25,6 +29,15 @@ var errTruncated = errors.New("the bytes end too early")
 //	name      uvarint length, bytes
 //	id        uvarint length, bytes
 //	rest      the Invocation
+
+// UnknownVersion is the error for a format's version byte that is not the one this build reads; a higher one is
+// ErrNewer.
+func UnknownVersion(version, known byte) error {
+	if version > known {
+		return fmt.Errorf("version %d is unknown, this build reads %d: %w", version, known, ErrNewer)
+	}
+	return fmt.Errorf("version %d is unknown, this build reads %d: no version of statefun-kafka wrote it", version, known)
+}
 
 // AppendEnvelope appends the stored form of e.
 func AppendEnvelope(dst []byte, e Envelope) []byte {
@@ -40,13 +53,21 @@ func SizeEnvelope(target Address, invocation int) int {
 	return 1 + sizePrefixed(target.Type.Namespace) + sizePrefixed(target.Type.Name) + sizePrefixed(target.ID) + invocation
 }
 
+// CheckEnvelope refuses the stored form, which is not empty, when it is of another version than this build's.
+func CheckEnvelope(b []byte) error {
+	if b[0] != envelopeVersion {
+		return fmt.Errorf("parse envelope: %w", UnknownVersion(b[0], envelopeVersion))
+	}
+	return nil
+}
+
 // ParseEnvelope reads the stored form; Invocation is a view of b.
 func ParseEnvelope(b []byte) (Envelope, error) {
 	if len(b) == 0 {
 		return Envelope{}, fmt.Errorf("parse envelope: %w", errTruncated)
 	}
-	if b[0] != envelopeVersion {
-		return Envelope{}, fmt.Errorf("parse envelope: version %d is not known (known: %d); it was written by a newer release", b[0], envelopeVersion)
+	if err := CheckEnvelope(b); err != nil {
+		return Envelope{}, err
 	}
 	rest := b[1:]
 	var part [3][]byte

@@ -45,7 +45,7 @@ func TestAnEnvelopeThatIsNotOneIsRefused(t *testing.T) {
 			t.Errorf("%d of %d bytes gave %+v", n, len(whole), got)
 		}
 	}
-	if _, err := ParseEnvelope([]byte{2, 0, 0, 0}); err == nil || !strings.Contains(err.Error(), "version 2 is not known") {
+	if _, err := ParseEnvelope([]byte{2, 0, 0, 0}); err == nil || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("version 2: %v", err)
 	}
 	if _, err := ParseEnvelope([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}); err == nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 const (
@@ -18,7 +20,9 @@ const (
 	lockFile     = "lock"
 	dbFolder     = "db"
 
-	// folderFormat is the format of the folder as a whole, db/ included.
+	// folderFormat is the format of the folder as a whole, db/ included. It rises with every change of a row's format:
+	// an older build that comes back to the folder replays only what is new in the changelog, and would look at the
+	// other rows when it is too late.
 	folderFormat = 1
 	// keptNonces is how many earlier processes a folder remembers. A process that a supervisor starts every second
 	// is gone from the consumer group (whose longest session is a few minutes) before its nonce is forgotten here.
@@ -144,6 +148,10 @@ func (f *folder) claim(o Options) error {
 }
 
 func (f *folder) check(old Identity, o Options) error {
+	if old.Format > folderFormat {
+		return fmt.Errorf("the state folder %s has format %d, this build reads format %d: %w; or remove the folder (it is restored from the changelog, if this build can read that)",
+			f.dir, old.Format, folderFormat, protocol.ErrNewer)
+	}
 	if old.Format != folderFormat {
 		return fmt.Errorf("the state folder %s has format %d, this build reads format %d: run the build that wrote it, or remove the folder (it is restored from the changelog)",
 			f.dir, old.Format, folderFormat)

@@ -11,6 +11,7 @@ import (
 // The first byte of a row's key is its kind.
 const (
 	KindBarrier  byte = 'b' // the row a new owner writes before it restores
+	KindIngress  byte = 'i' // an ingress topic that the application has begun to read
 	KindToken    byte = 'c' // cancellation token → the delayed message it cancels
 	KindPending  byte = 'm' // an input copied into the changelog, waiting for its address
 	KindProgress byte = 'p' // how far one source is done
@@ -28,6 +29,7 @@ const (
 //	token     'c' string(id) string(token)
 //	progress  'p' string(topic) partition:4
 //	barrier   'b'
+//	ingress   'i' string(topic)
 //
 //	address = string(namespace) string(name) string(id)
 //	string  = uvarint(length) bytes
@@ -141,6 +143,16 @@ func ParseProgressKey(key []byte) (topic string, partition int32, err error) {
 
 // BarrierKey returns the key of a partition's barrier row.
 func BarrierKey() []byte { return []byte{KindBarrier} }
+
+// IngressKey returns the key of the row that says since when a topic is read.
+func IngressKey(topic string) []byte { return appendString([]byte{KindIngress}, topic) }
+
+// ParseIngressKey is the reverse of IngressKey.
+func ParseIngressKey(key []byte) (topic string, err error) {
+	r := newKeyReader(KindIngress, key)
+	topic = r.string()
+	return topic, r.end()
+}
 
 // KindRange returns the bounds [from, to) of all keys of a kind.
 func KindRange(kind byte) (from, to []byte) { return []byte{kind}, []byte{kind + 1} }

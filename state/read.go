@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -122,6 +123,13 @@ func (s *Store) Position(p int32) (Position, bool, error) {
 	}
 	pos, ok := s.position(p)
 	return pos, ok, nil
+}
+
+// Positions returns where each partition stands of which the store has something.
+func (s *Store) Positions() map[int32]Position {
+	s.positionsMu.RLock()
+	defer s.positionsMu.RUnlock()
+	return maps.Clone(s.positions)
 }
 
 func (s *Store) position(p int32) (Position, bool) {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // rowVersion is the first byte of every row's value. A build refuses a row of a version that it does not know.
@@ -17,6 +19,7 @@ const rowVersion = 1
 //	timer     1 string(sender) string(token) envelope…
 //	token     1 fire-at-ms:8 seq:8
 //	barrier   1 time:8 string(owner) string(transaction)
+//	ingress   1 topic-id:16 time:8
 //
 // The progress row has a file of its own.
 
@@ -137,6 +140,27 @@ func ParseBarrier(row []byte) (Barrier, error) {
 	return b, r.end()
 }
 
+// Ingress says that the application has begun to read a topic in all partitions that the topic had then. So a
+// partition of it without a progress row is one that the topic has got since.
+type Ingress struct {
+	TopicID [16]byte
+	Since   time.Time // to the millisecond
+}
+
+// AppendIngress appends the row value of i to dst.
+func AppendIngress(dst []byte, i Ingress) []byte {
+	return appendTime(append(append(dst, rowVersion), i.TopicID[:]...), i.Since)
+}
+
+// ParseIngress is the reverse of AppendIngress.
+func ParseIngress(row []byte) (Ingress, error) {
+	r := newRowReader("ingress", row)
+	i := Ingress{}
+	copy(i.TopicID[:], r.take(uint64(len(i.TopicID))))
+	i.Since = r.time()
+	return i, r.end()
+}
+
 func appendTime(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(t.UnixMilli()))
 }
@@ -151,8 +175,7 @@ func newRowReader(what string, row []byte) rowReader {
 	r := rowReader{reader: reader{rest: row}, what: what}
 	if version := r.byte(); r.err == nil && version != rowVersion {
 		r.fail()
-		r.err = fmt.Errorf("version %d is unknown, this build reads version %d: run the build that wrote it, or a later one",
-			version, rowVersion)
+		r.err = protocol.UnknownVersion(version, rowVersion)
 	}
 	return r
 }

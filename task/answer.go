@@ -83,10 +83,22 @@ func (t *Task) Apply(c *Call, e *Effects, now time.Time) error {
 		t.finishInput(m, &m.head[i])
 	}
 	m.drop(m.taken)
-	m.flight, m.taken, m.attempts, m.batchLimit = nil, 0, 0, 0
+	t.served(m)
+	return nil
+}
+
+// mostBatchLimit is where a batch limit that has doubled with each success ends.
+const mostBatchLimit = 1 << 16
+
+// served lets a mailbox go on after a call whose inputs are done. A limit that a refusal has set grows back step by
+// step: most of what made the refused batch is probably still to come.
+func (t *Task) served(m *Mailbox) {
+	m.flight, m.taken, m.attempts = nil, 0, 0
+	if m.batchLimit *= 2; m.batchLimit > mostBatchLimit {
+		m.batchLimit = 0
+	}
 	t.ready(m)
 	t.release(m)
-	return nil
 }
 
 // Current tells whether a call that came back is still in flight here, and not abandoned.
@@ -149,9 +161,9 @@ func (t *Task) Failed(c *Call, retryAt time.Time) {
 	t.spill(m)
 }
 
-// TooLarge answers a function's refusal of a body for its size: the next call carries half as many inputs. It
-// reports false when the call had one input only, which is a failure.
-func (t *Task) TooLarge(c *Call) bool {
+// Halve answers a refusal that may be the fault of the batch's size or of one input in it: the next call carries half
+// as many inputs. It reports false when the call had one input only.
+func (t *Task) Halve(c *Call) bool {
 	m := c.Mailbox
 	if m.taken < 2 {
 		return false
@@ -171,8 +183,6 @@ func (t *Task) Drop(c *Call) []protocol.Envelope {
 		t.finishInput(m, &m.head[i])
 	}
 	m.drop(m.taken)
-	m.flight, m.taken, m.attempts, m.batchLimit = nil, 0, 0, 0
-	t.ready(m)
-	t.release(m)
+	t.served(m)
 	return dropped
 }

@@ -20,7 +20,7 @@ func (w *world) drop(args []string) error {
 }
 
 func (w *world) toolarge(args []string) error {
-	if !w.task.TooLarge(w.call(args[0])) {
+	if !w.task.Halve(w.call(args[0])) {
 		w.printf("cannot be halved")
 	}
 	return nil

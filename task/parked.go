@@ -50,9 +50,13 @@ func (t *Task) NextMillis() int64 {
 func (t *Task) Shelve(m *Mailbox) {
 	m.queued = false
 	m.retryAt = never
+	t.shelved++
 	m.attempts = max(m.attempts, 1)
 	t.spill(m)
 }
+
+// Shelved is the number of addresses whose inputs are kept and not called.
+func (t *Task) Shelved() int { return t.shelved }
 
 // never is a time for a retry that does not come.
 const never = int64(1) << 62

@@ -347,7 +347,7 @@ func (s *schedule) fail(t *rapid.T) {
 	case "failed":
 		s.task.Failed(c.Call, s.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "pause"))*time.Millisecond))
 	case "too large":
-		if halved := s.task.TooLarge(c.Call); halved != (c.count > 1) {
+		if halved := s.task.Halve(c.Call); halved != (c.count > 1) {
 			t.Fatalf("a call of %d inputs can be halved: %v", c.count, halved)
 		} else if !halved {
 			return

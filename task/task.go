@@ -47,6 +47,7 @@ type Task struct {
 	parked  parkedHeap
 	evicts  []*Mailbox // mailboxes to be relieved of stored rows once the cut is committed
 	rows    Rows
+	shelved int // addresses
 	expiry  sweeper
 }
 
@@ -74,6 +75,13 @@ func New(c Config) *Task {
 
 // AddSource lets the task read a topic partition.
 func (t *Task) AddSource(s *Source) { t.sources = append(t.sources, s) }
+
+// Begin adds a source that has no progress row yet: the next cut writes one. It must not be read before that is
+// committed, or another start could be found after a crash.
+func (t *Task) Begin(s *Source) {
+	s.moved, t.touched = true, true
+	t.AddSource(s)
+}
 
 // Sources are the topic partitions that the task reads.
 func (t *Task) Sources() []*Source { return t.sources }

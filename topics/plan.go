@@ -34,6 +34,9 @@ func (p *Plan) lay(c *cluster) error {
 		p.ids[name] = f.id
 	}
 	ingresses, problems := p.layIngresses(c)
+	if p.rescaling {
+		problems = append(problems, p.incomplete())
+	}
 	p.Partitions = p.partitionCount(c, ingresses)
 	if p.Partitions == 0 {
 		problems = append(problems, Problem{Setting: "partitions", Found: "no ingress topic to take it from", Wanted: "a partition count",
@@ -46,7 +49,7 @@ func (p *Plan) lay(c *cluster) error {
 			p.Topics = append(p.Topics, t)
 			continue
 		}
-		problems = append(problems, p.check(t, f)...)
+		problems = append(problems, p.offerRescale(p.check(t, f))...)
 		p.Topics = append(p.Topics, f.topic(t))
 	}
 	p.Topics = append(p.Topics, ingresses...)
@@ -133,7 +136,7 @@ func (p *Plan) partitionCount(c *cluster, ingresses []Topic) int32 {
 	if n := p.explicitPartitions(); n > 0 {
 		return n
 	}
-	for _, name := range []string{Changelog(p.ApplicationID), Mailbox(p.ApplicationID)} {
+	for _, name := range []string{p.ChangelogName(), p.MailboxName()} {
 		if f, ok := c.topics[name]; ok {
 			return f.partitions
 		}
@@ -161,12 +164,12 @@ func (p *Plan) wanted(ingresses []Topic) []Topic {
 		return Topic{Name: name, Role: role, Partitions: partitions, Replication: p.options.Replication, Configs: configs}
 	}
 	return []Topic{
-		topic(Mailbox(p.ApplicationID), RoleMailbox, p.Partitions, map[string]string{
+		topic(p.MailboxName(), RoleMailbox, p.Partitions, map[string]string{
 			cleanupPolicy:  "delete",
 			retentionMs:    "-1",
 			retentionBytes: "-1",
 		}),
-		topic(Changelog(p.ApplicationID), RoleChangelog, p.Partitions, map[string]string{
+		topic(p.ChangelogName(), RoleChangelog, p.Partitions, map[string]string{
 			cleanupPolicy:     "compact",
 			retentionMs:       "-1",
 			retentionBytes:    "-1",

@@ -95,10 +95,12 @@ type Plan struct {
 	// Warnings are settings that work and are worth a look.
 	Warnings []string
 
-	module  *module.Module
-	options Options
-	brokers []string
-	ids     map[string][16]byte
+	module     *module.Module
+	options    Options
+	brokers    []string
+	ids        map[string][16]byte
+	generation int
+	rescaling  bool // a rescale is incomplete
 }
 
 // New reads the cluster and plans. It returns the plan also when settings are wrong, beside the error that names them all;
@@ -112,6 +114,11 @@ func New(ctx context.Context, cl *kgo.Client, m *module.Module, opt Options) (*P
 	if p.options.Replication == 0 {
 		p.options.Replication = brokerDefault
 	}
+	generations, err := FindGenerations(ctx, cl, p.ApplicationID)
+	if err != nil {
+		return nil, err
+	}
+	p.generation, p.rescaling = max(1, generations.Current), generations.Rescaling
 	state, err := readCluster(ctx, cl, p.names())
 	if err != nil {
 		return nil, err
@@ -165,10 +172,10 @@ func (p *Plan) Missing() []Topic {
 	return slices.DeleteFunc(slices.Clone(p.Topics), func(t Topic) bool { return t.Exists })
 }
 
-// Mailbox is the name of the application's mailbox topic.
+// Mailbox is the name of the application's mailbox topic in its first generation.
 func Mailbox(applicationID string) string { return applicationID + "-mailbox" }
 
-// Changelog is the name of the application's changelog topic.
+// Changelog is the name of the application's changelog topic in its first generation.
 func Changelog(applicationID string) string { return applicationID + "-changelog" }
 
 // DeadLetterName is the name of the application's dead-letter topic: the module's, else one made from the application id.
@@ -181,7 +188,7 @@ func (p *Plan) DeadLetterName() string {
 
 // names are all topics to look up, each once.
 func (p *Plan) names() []string {
-	names := []string{Mailbox(p.ApplicationID), Changelog(p.ApplicationID), p.DeadLetterName()}
+	names := []string{p.MailboxName(), p.ChangelogName(), p.DeadLetterName()}
 	for _, in := range p.module.Ingresses {
 		for _, t := range in.Topics {
 			names = append(names, t.Topic)

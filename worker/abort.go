@@ -115,6 +115,7 @@ func (w *Worker) lose(why string) {
 	}
 	w.revokes = nil
 	w.refetch()
+	w.follow()
 	w.report()
 }
 
@@ -137,7 +138,7 @@ func (w *Worker) start(p *partition) error {
 	if err := t.Restore(position.Offset); err != nil {
 		return err
 	}
-	for _, s := range w.sourcesOf(p.id) {
+	for _, s := range p.sources {
 		progress, known, err := task.Progress(view, s.topic, s.partition)
 		if err != nil {
 			return err

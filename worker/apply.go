@@ -41,7 +41,7 @@ func (w *Worker) answered(a *answer) {
 	switch {
 	case errors.Is(a.err, errStore): // this machine's fault, not the function's: its policy must not drop the input
 		w.fail(a.err)
-	case a.err != nil && isTooLarge(a.err) && c.task.TooLarge(c.Call):
+	case a.err != nil && isTooLarge(a.err) && c.task.Halve(c.Call):
 		w.log.Debug("request body too large for the function, batch halved", "address", c.Target.String(), "inputs", c.Inputs())
 	case a.err != nil:
 		w.failed(a, a.err)
@@ -105,6 +105,10 @@ func (w *Worker) failed(a *answer, err error) {
 	attempts := c.Mailbox.Attempts() + 1
 	policy := c.endpoint.spec.OnFailure
 	if policy != module.FailureRetry { // the call has used up its budget or its attempts
+		if refusedBatch(err) && c.task.Halve(c.Call) {
+			w.log.Warn("call failed, its inputs are tried in smaller batches to find the one", "address", c.Target.String(), "inputs", c.Inputs(), "error", err)
+			return
+		}
 		w.giveUp(c, policy, err)
 		return
 	}
@@ -113,6 +117,13 @@ func (w *Worker) failed(a *answer, err error) {
 	w.log.Warn("call failed, address is parked", "address", c.Target.String(), "inputs", c.Inputs(), "attempts", attempts,
 		"retry_in", wait.Round(time.Millisecond).String(), "error", err)
 	c.task.Failed(c.Call, w.now.Add(wait))
+}
+
+// refusedBatch tells a failure that one input of a batch may have caused from one of the endpoint as a whole, where
+// every smaller batch would only use up the budget again.
+func refusedBatch(err error) bool {
+	var call *invoker.Error
+	return errors.Is(err, errRefused) || errors.As(err, &call) && (call.Kind == invoker.KindStatus || call.Kind == invoker.KindPanic || call.Kind == invoker.KindAnswerTooLarge)
 }
 
 // headerAddress names the address in the dead-letter record of a function's input.

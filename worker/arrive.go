@@ -158,6 +158,7 @@ func (w *Worker) refetch() {
 	w.ingress = w.openReader(ingresses, w.budget)
 	// Markers are kept: a path turns local when the mailbox is read to its end, which may be a marker.
 	w.mailboxes = w.openReader(mailboxes, nil, kgo.KeepControlRecords())
+	w.extend()
 }
 
 func (w *Worker) ingressFeed(p *partition, s *task.Source) *feed {

@@ -57,6 +57,9 @@ func (w *Worker) invoke(c *call, a *answer) error {
 		return value, err
 	}
 	if err := c.Complete(get, time.Now()); err != nil {
+		if errors.Is(err, protocol.ErrNewer) { // nothing that the failure policy may decide on
+			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
+		}
 		return err
 	}
 	buffer := requests.Get().(*[]byte)

@@ -169,10 +169,10 @@ func (w *Worker) refused(p *producer, a *acknowledgements) error {
 func (w *Worker) fence(ctx context.Context, p *producer, tx *transaction) error {
 	for {
 		member, generation := w.group.identity()
-		if member != tx.captured || member == "" || generation < 0 {
+		if member == "" || generation < 0 || w.group.token(w.group.client) != tx.captured {
 			return fmt.Errorf("%w: the member id changed", errOwnership)
 		}
-		err := p.commitOffsets(ctx, member, generation, w.names.worker, tx)
+		err := p.commitOffsets(ctx, member, generation, w.group.instance(), tx)
 		switch {
 		case err == nil:
 			return nil

@@ -36,8 +36,10 @@ type Config struct {
 	CreateTopics bool
 	// Functions are called in process in place of every endpoint of the module when given.
 	Functions invoker.Function
-	// SessionTimeout is how long the group waits for a silent worker; 0: the module's session.timeout.ms, else 10 s.
+	// SessionTimeout is how long the group waits for a silent worker; 0: the module's session.timeout.ms, else 6 s.
 	SessionTimeout time.Duration
+	// LookEvery is how often the ingress topics are asked for partitions that they have got; 0: 30 s.
+	LookEvery time.Duration
 	// TransactionTimeout is how long the broker leaves a silent transaction open; 0: 15 s.
 	TransactionTimeout time.Duration
 
@@ -51,7 +53,7 @@ type Config struct {
 }
 
 const (
-	defaultSessionTimeout     = 10 * time.Second
+	defaultSessionTimeout     = 6 * time.Second
 	defaultTransactionTimeout = 15 * time.Second
 
 	// heartbeatInterval is short because a planned move of a partition waits for one.
@@ -89,6 +91,9 @@ func (c *Config) complete() error {
 	}
 	if c.TransactionTimeout == 0 {
 		c.TransactionTimeout = defaultTransactionTimeout
+	}
+	if c.LookEvery == 0 {
+		c.LookEvery = lookEvery
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

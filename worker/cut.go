@@ -29,6 +29,7 @@ type transaction struct {
 	records  []*kgo.Record
 	barriers []*barrier
 	begun    map[int32]uint64 // paths that began to switch at this cut
+	growth   *growth          // nil, or sources whose progress rows are among the rows
 	effects  int
 	captured string
 	orphan   bool          // its partitions were lost while it ran
@@ -159,7 +160,7 @@ func (w *Worker) cut() {
 		tx.parts = append(tx.parts, part)
 		tx.effects += len(c.Rows)
 	}
-	tx.begun = w.switchPaths()
+	tx.begun, tx.growth = w.switchPaths(), w.growing.take()
 	tx.records = w.collected
 	tx.effects += len(tx.records)
 	w.collected, w.bytes, w.firstEffect, w.lastCut = nil, 0, time.Time{}, w.now
@@ -191,6 +192,7 @@ func (w *Worker) committed(tx *transaction, took time.Duration) {
 	for _, b := range tx.barriers {
 		close(b.committed)
 	}
+	w.grown(tx.growth)
 	w.learnEnds(tx.begun)
 	w.finishRevokes()
 }

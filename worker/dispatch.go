@@ -133,13 +133,17 @@ func (f *flight) remove(c *call) {
 	c.prev, c.next = nil, nil
 }
 
-// ready queues a mailbox for its endpoint. A function that no endpoint serves any more keeps its inputs until the
-// module serves it again.
+// ready queues a mailbox for its endpoint. A function that no endpoint serves, because the module has lost it or
+// another worker's newer module has it already, keeps its inputs until a worker has the partition whose module serves
+// it.
 func (w *Worker) ready(m *task.Mailbox) {
 	spec, served := w.router.Endpoint(m.Target.Type)
 	if !served {
 		m.Task.Shelve(m)
-		w.log.Warn("no endpoint of the module serves this function, its inputs are kept", "address", m.Target.String())
+		if !w.unserved[m.Target.Type] {
+			w.unserved[m.Target.Type] = true
+			w.log.Warn("no endpoint of this worker's module serves a function: its inputs are kept until the partition is with a worker whose module does", "function", m.Target.Type.String(), "first_address", m.Target.String(), "metric", "statefun_worker_unserved_addresses")
+		}
 		return
 	}
 	e := w.byEndpoint[spec]

@@ -2,10 +2,18 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/balance"
+	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
 // transactionalID names one of the worker's producers. Ids are stable and few: a broker remembers each for days.
@@ -34,5 +42,89 @@ func (w *Worker) expel(ctx context.Context, transactional string) error {
 		return fmt.Errorf("fence %s: %w", transactional, err)
 	}
 	w.log.Info("fenced a worker that is gone", "transactional_id", transactional)
+	return nil
+}
+
+// members are the names of the group's live members.
+func (l *lookups) members(ctx context.Context, w *Worker) (map[string]bool, error) {
+	live := map[string]bool{}
+	if w.Module.Application.GroupProtocol == module.GroupConsumer {
+		groups, err := l.admin.DescribeConsumerGroups(ctx, w.ApplicationID)
+		if err == nil {
+			err = groups.Error()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("describe group %s: %w", w.ApplicationID, err)
+		}
+		for _, m := range groups[w.ApplicationID].Members {
+			live[m.ClientID] = true
+		}
+		return live, nil
+	}
+	members, err := l.classicMembers(ctx, w.ApplicationID)
+	for _, m := range members {
+		if m.InstanceID != nil {
+			live[*m.InstanceID] = true
+		}
+	}
+	return live, err
+}
+
+func (l *lookups) classicMembers(ctx context.Context, group string) ([]kadm.DescribedGroupMember, error) {
+	groups, err := l.admin.DescribeGroups(ctx, group)
+	if err == nil {
+		err = groups.Error()
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil // nobody has joined it yet
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe group %s: %w", group, err)
+	}
+	return groups[group].Members, nil
+}
+
+// checkName refuses a state folder that is a copy of one whose worker lives: the group has a member of this worker's
+// name, and no process with that member's nonce ever ran on this folder. The two would fence each other for ever (H14).
+// A folder put back from an older copy looks the same for as long as the session of the dead process lasts, so it waits
+// that long.
+func (w *Worker) checkName(ctx context.Context) error {
+	identity := w.store.Identity()
+	if identity.PreviousNonce() == "" || w.Module.Application.GroupProtocol == module.GroupConsumer {
+		return nil // a new folder cannot be a copy
+	}
+	until := time.Now().Add(w.SessionTimeout + time.Second)
+	said := false
+	for {
+		members, err := w.lookups.classicMembers(ctx, w.ApplicationID)
+		copied := w.checkMembers(identity, members)
+		switch {
+		case err == nil && copied == nil:
+			return nil
+		case copied != nil && time.Now().After(until):
+			return copied
+		case !said:
+			w.log.Warn("waiting before joining the group", "for", "its coordinator, or the session of another process under this name", "error", errors.Join(err, copied))
+			said = true
+		}
+		if !pause(ctx, brokersRetry) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (w *Worker) checkMembers(identity state.Identity, members []kadm.DescribedGroupMember) error {
+	for _, m := range members {
+		metadata, is := m.Join.AsConsumer()
+		if m.InstanceID == nil || *m.InstanceID != w.names.worker || !is {
+			continue
+		}
+		local, err := balance.ParseLocal(metadata.UserData)
+		if err != nil || local.Nonce == "" || identity.Had(local.Nonce) {
+			continue // the process before this one, whose session has not ended yet
+		}
+		return fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's: start with an empty folder, which is restored from the changelog, and with a name of its own",
+			m.ClientHost, w.names.worker, w.StateDir)
+	}
 	return nil
 }

@@ -83,16 +83,72 @@ func newLab(t *testing.T, s setting, f script) *lab {
 	}
 	l.admin = kadm.NewClient(l.client)
 	l.reconnect()
-	t.Cleanup(func() {
+	l.endWithTest()
+	return l
+}
+
+// beside gives another worker of the same application, under a name of its own, on a disk of its own.
+func (l *lab) beside(name string) *lab {
+	other := &lab{
+		world: l.world, cluster: l.cluster, admin: l.admin, manual: l.manual, said: &logBuffer{},
+		disk: vfs.NewCrashableMem(), function: l.function,
+	}
+	change := l.change
+	other.change = func(c *Config) {
+		change(c)
+		c.WorkerID = name
+	}
+	other.endWithTest()
+	return other
+}
+
+func (l *lab) endWithTest() {
+	l.t.Cleanup(func() {
 		if l.worker != nil {
+			l.network.thaw()
 			l.cancel()
 			<-l.ended
 		}
-		if t.Failed() {
-			t.Logf("the worker said:\n%s", l.said.tail(60))
+		if l.t.Failed() {
+			l.t.Logf("the worker said:\n%s", l.said.tail(60))
 		}
 	})
-	return l
+}
+
+// stall stops the process as SIGSTOP does: nothing reaches it or leaves it, and its loop stands still. wake lets it go
+// on.
+func (l *lab) stall() (wake func()) {
+	l.network.freeze()
+	still := make(chan struct{})
+	l.worker.post(func() { <-still })
+	network := l.network
+	wake = sync.OnceFunc(func() {
+		close(still)
+		network.thaw()
+	})
+	l.t.Cleanup(wake)
+	return wake
+}
+
+// owns reports whether the worker runs exactly these partitions.
+func (l *lab) owns(partitions ...int32) (all bool) {
+	if l.worker.Ready() != nil {
+		return false
+	}
+	l.loop(func(w *Worker) {
+		all = len(w.partitions) == len(partitions)
+		for _, id := range partitions {
+			p := w.partitions[id]
+			all = all && p != nil && p.stage == running
+		}
+	})
+	return all
+}
+
+// says waits until the worker has said all the words in one line.
+func (l *lab) says(words ...string) {
+	l.t.Helper()
+	l.until(fmt.Sprintf("the worker says %q", words), func() bool { return l.said.has(words...) })
 }
 
 // reconnect gives the test's own producer what it should know of topics that were made anew or have grown.

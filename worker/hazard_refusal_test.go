@@ -3,7 +3,9 @@ package worker
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -244,5 +246,41 @@ func TestP5ARecordThatMustFailIsNeverDone(t *testing.T) {
 	}
 	if err := l.over(); err == nil || !strings.Contains(err.Error(), "invalidRecordHandling") {
 		t.Errorf("the worker ended with %v", err)
+	}
+}
+
+// One poisoned input among ten of its address goes by the policy; the nine others are worked on.
+func TestH6APoisonedInputDoesNotTakeItsBatchAlong(t *testing.T) {
+	hold := make(chan struct{})
+	var once sync.Once
+	l := newLab(t, setting{partitions: 1, module: replaced("  functions: test/*", "  functions: test/*\n  onFailure: dead-letter")},
+		func(ctx context.Context, call *callOf, r *reply) error {
+			first := false
+			once.Do(func() { first = true })
+			if first {
+				<-hold // the others gather to a batch behind this one
+			}
+			for _, a := range call.arguments {
+				if string(a) == "poison" {
+					r.egress("test/unknown", "out", "k", "v")
+				}
+			}
+			return echo(ctx, call, r)
+		})
+	l.up()
+	l.put("in", 0, "K", "r0")
+	for i := 1; i < 10; i++ {
+		value := fmt.Sprint("r", i)
+		if i == 6 {
+			value = "poison"
+		}
+		l.put("in", 0, "K", value)
+	}
+	l.until("nine inputs wait behind the first", func() bool { return l.metric("statefun_worker_records_total") == 10 })
+	l.loop(func(*Worker) {})
+	close(hold)
+	l.expect("K", "1:r0", "2:r1", "3:r2", "4:r3", "5:r4", "6:r5", "7:r7", "8:r8", "9:r9")
+	if n := len(l.read("app-dead-letter")); n != 1 {
+		t.Errorf("%d inputs are in the dead-letter topic", n)
 	}
 }

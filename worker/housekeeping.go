@@ -166,6 +166,7 @@ func (w *Worker) measure() {
 		m.pending.WithLabelValues(label).Set(float64(rows.Pending))
 		m.stored.WithLabelValues(label).Set(float64(rows.Bytes))
 		m.parkedAddresses.WithLabelValues(label).Set(float64(p.task.Parked()))
+		m.unserved.WithLabelValues(label).Set(float64(p.task.Shelved()))
 		window := 0
 		for _, s := range p.task.Sources() {
 			window = max(window, s.Window())

@@ -140,7 +140,7 @@ func (l *lookups) carries(ctx context.Context, w *Worker, tx *transaction) (bool
 		return false, kerr.UnstableOffsetCommit
 	}
 	for _, f := range offsets {
-		if m, ours := parseOffsetMetadata(f.metadata); ours && m.transaction == tx.id {
+		if m, ours, _ := parseOffsetMetadata(f.metadata); ours && m.transaction == tx.id { // no other version wrote ours
 			return true, nil
 		}
 	}

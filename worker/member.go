@@ -5,18 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/balance"
+	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
 // member is this worker's place in the consumer group. The group is about the partitions of the mailbox topic; the
-// member reads nothing, and what it owns is tied to the member id that it had when it took over (H1).
+// member reads nothing, and what it owns is tied to the identity that it had when it took over (H1).
 type member struct {
 	w      *Worker
 	client *kgo.Client
+	round  atomic.Uint32 // of wishes for a new distribution
+	lapses atomic.Uint32 // times that the group has given this member's partitions up
 }
 
 // revocation is one revoke callback that waits for the loop to let go of partitions.
@@ -29,23 +35,23 @@ type revocation struct {
 // join opens the group client; assignments arrive as posts to the loop.
 func (w *Worker) join() *member {
 	m := &member{w: w}
-	client, err := w.settings.Open(
-		kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(),
-		kgo.InstanceID(w.names.worker), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+	client, err := w.settings.Open(append(m.protocol(),
+		kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(), kgo.ClientID(w.names.worker),
 		kgo.SessionTimeout(w.SessionTimeout), kgo.HeartbeatInterval(heartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, added map[string][]int32) {
-			id, _ := cl.GroupMetadata()
-			w.post(func() { w.onAssigned(id, added[w.names.mailbox]) })
+			token := m.token(cl)
+			w.post(func() { w.onAssigned(token, added[w.names.mailbox]) })
 		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
 			m.revoked(cl, gone[w.names.mailbox])
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+			m.lapses.Add(1)
 			w.post(func() { w.onLost(gone[w.names.mailbox], "the group has given them up") })
 		}),
 		kgo.WithHooks(m),
-	)
+	)...)
 	if err != nil {
 		w.fail(fmt.Errorf("open the group client: %w", err))
 		return m
@@ -53,6 +59,47 @@ func (w *Worker) join() *member {
 	client.PauseFetchTopics(w.names.mailbox)
 	m.client = client
 	return m
+}
+
+// protocol is how the group distributes the partitions. With the consumer protocol no instance id is used: after a kill
+// the broker would keep the place of that name for the whole session, and the name could not come back before.
+func (m *member) protocol() []kgo.Opt {
+	w := m.w
+	if w.Module.Application.GroupProtocol == module.GroupConsumer {
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	}
+	balancer := balance.New(balance.Options{
+		Topic: w.names.mailbox, Local: m.local, AcceptableLag: acceptableLag,
+		Follow: func(list []balance.Follow) { w.post(func() { w.onFollow(list) }) },
+	})
+	return []kgo.Opt{kgo.InstanceID(w.names.worker), kgo.Balancers(balancer)}
+}
+
+// acceptableLag is how many rows a worker may be behind in a partition and still be given it in a planned move: a
+// replay of so many takes some 20 ms.
+const acceptableLag = 10_000
+
+// local is what this worker says of itself when it joins.
+func (m *member) local() balance.Local {
+	w := m.w
+	l := balance.Local{
+		Nonce: w.store.Identity().Nonce, Standbys: w.Module.Application.StandbyReplicas,
+		Round: m.round.Load(), Positions: map[int32]int64{},
+	}
+	for id, at := range w.store.Positions() {
+		if at.TopicID == w.changelogID() && id < w.plan.Partitions {
+			l.Positions[id] = at.Offset
+		}
+	}
+	return l
+}
+
+// again makes the group distribute the partitions anew.
+func (m *member) again() {
+	if m.client != nil {
+		m.round.Add(1)
+		m.client.ForceRebalance()
+	}
 }
 
 // OnGroupManageError is kgo's hook for a group session that ended. A name that another worker has taken is the
@@ -91,9 +138,27 @@ func errFencedName(name string) error {
 // is the wrong one).
 func (m *member) identity() (id string, generation int32) { return m.client.GroupMetadata() }
 
+// token is what ownership is tied to. The member id alone does not do with the consumer protocol, where a member that
+// was fenced comes back under its id: the client gives the partitions up first, which counts as a lapse.
+func (m *member) token(cl *kgo.Client) string {
+	id, _ := cl.GroupMetadata()
+	if id == "" || m.w.Module.Application.GroupProtocol != module.GroupConsumer {
+		return id
+	}
+	return fmt.Sprintf("%s/%d", id, m.lapses.Load())
+}
+
+// instance is the group instance id, nil without one.
+func (m *member) instance() *string {
+	if m.w.Module.Application.GroupProtocol == module.GroupConsumer {
+		return nil
+	}
+	return &m.w.names.worker
+}
+
 // revoked returns once the loop has committed what the partitions did. Kafka gives them to nobody before it.
 func (m *member) revoked(cl *kgo.Client, partitions []int32) {
-	id, _ := cl.GroupMetadata()
+	id := m.token(cl)
 	r := &revocation{partitions: partitions, handed: make(chan struct{})}
 	m.w.post(func() { m.w.onRevoked(id, r) })
 	select {
@@ -109,10 +174,10 @@ func (m *member) leave(clean bool) {
 		return
 	}
 	m.client.CloseAllowingRebalance() // first, or its heartbeat could join again behind the leave
-	if clean {
+	if instance := m.instance(); clean && instance != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, err := kadm.NewClient(m.w.admin).LeaveGroup(ctx, kadm.LeaveGroup(m.w.ApplicationID).InstanceIDs(m.w.names.worker))
+		_, err := kadm.NewClient(m.w.admin).LeaveGroup(ctx, kadm.LeaveGroup(m.w.ApplicationID).InstanceIDs(*instance))
 		if err != nil {
 			m.w.log.Warn("leave the group", "error", err)
 		}
@@ -206,6 +271,7 @@ func (w *Worker) finishRevokes() {
 		close(r.handed)
 	}
 	w.revokes = nil
+	w.follow()
 	w.report()
 }
 

@@ -15,7 +15,7 @@ type metrics struct {
 	commits, effects                               prometheus.Histogram
 	held, heldLimit, inFlight, collected           prometheus.Gauge
 	partitions, pending, stored, window            *prometheus.GaugeVec
-	parkedAddresses                                *prometheus.GaugeVec
+	parkedAddresses, unserved, standbyLag          *prometheus.GaugeVec
 	invocations, inputs, failures                  *prometheus.CounterVec
 	functionFlight, functionBacklog, functionLimit *prometheus.GaugeVec
 
@@ -53,6 +53,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		stored:          f.gauges("statefun_worker_pending_bytes", "Bytes of inputs copied into the changelog, by partition.", "partition"),
 		window:          f.gauges("statefun_worker_window_records", "Records read above the position, the largest source of a partition.", "partition"),
 		parkedAddresses: f.gauges("statefun_worker_parked_addresses", "Addresses that wait to be tried again, by partition.", "partition"),
+		unserved:        f.gauges("statefun_worker_unserved_addresses", "Addresses of functions that the module does not serve, whose inputs are kept, by partition.", "partition"),
+		standbyLag:      f.gauges("statefun_standby_lag_rows", "Changelog offsets that a followed partition lacks, by partition.", "partition"),
 		invocations:     f.counters("statefun_function_invocations_total", "Calls that were answered.", "function"),
 		inputs:          f.counters("statefun_function_inputs_total", "Inputs in answered calls.", "function"),
 		failures:        f.counters("statefun_function_failures_total", "Calls that failed.", "function"),

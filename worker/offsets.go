@@ -103,7 +103,7 @@ func (l *lookups) fence(ctx context.Context, w *Worker, partitions []int32) erro
 	if err != nil {
 		return fmt.Errorf("list the open transactions: %w", err)
 	}
-	live, err := l.members(ctx, w.ApplicationID)
+	live, err := l.members(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -125,22 +125,4 @@ func setOf(partitions []int32) map[int32]struct{} {
 		set[p] = struct{}{}
 	}
 	return set
-}
-
-// members are the names of the group's live members.
-func (l *lookups) members(ctx context.Context, group string) (map[string]bool, error) {
-	groups, err := l.admin.DescribeGroups(ctx, group)
-	if err == nil {
-		err = groups.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("describe group %s: %w", group, err)
-	}
-	live := map[string]bool{}
-	for _, m := range groups[group].Members {
-		if m.InstanceID != nil {
-			live[*m.InstanceID] = true
-		}
-	}
-	return live, nil
 }

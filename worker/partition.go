@@ -26,6 +26,7 @@ type partition struct {
 	stage   stage
 	task    *task.Task // of a running or revoking partition
 	mailbox *task.Source
+	sources []source  // that have a progress row
 	cutAt   time.Time // of the last transaction that touched it
 	path
 }

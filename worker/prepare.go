@@ -46,6 +46,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	for _, t := range plan.Topics {
 		if t.Role == topics.RoleIngress {
 			w.ingressTopics = append(w.ingressTopics, t)
+			w.sizes.seen(t.Name, t.Partitions)
 		}
 	}
 	w.lookups.client, w.lookups.admin, w.lookups.create = w.admin, kadm.NewClient(w.admin), w.CreateTopics

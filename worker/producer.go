@@ -113,7 +113,7 @@ func (w *Worker) batchBytes(topic string) int32 {
 
 // commitOffsets puts the offsets of all touched partitions into the transaction. They are the fence: the broker
 // takes them only from a member of the group's current generation (P5).
-func (p *producer) commitOffsets(ctx context.Context, member string, generation int32, instance string, tx *transaction) error {
+func (p *producer) commitOffsets(ctx context.Context, member string, generation int32, instance *string, tx *transaction) error {
 	id, epoch, err := p.client.ProducerID(ctx) // read each time: the second protocol changes it with each transaction
 	if err != nil {
 		return fmt.Errorf("producer id: %w", err)
@@ -125,7 +125,7 @@ func (p *producer) commitOffsets(ctx context.Context, member string, generation 
 	}
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.id, p.group, id, epoch
-	r.MemberID, r.Generation, r.InstanceID = member, generation, &instance
+	r.MemberID, r.Generation, r.InstanceID = member, generation, instance
 	r.Topics = p.offsetTopics(tx)
 	response, err := r.RequestWith(ctx, p.client)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,6 +35,7 @@ type reader struct {
 	w      *Worker
 	client *kgo.Client
 	cancel context.CancelFunc
+	mu     sync.RWMutex // of feeds, to which the loop may add
 	feeds  map[module.TopicPartition]*feed
 	budget *budget // nil: never waits
 	failed bool    // a record was read that must fail the worker; touched by the reader's goroutine only
@@ -141,6 +143,7 @@ func (r *reader) fault(ctx context.Context, topic string, partition int32, err e
 		})
 		return
 	}
+	r.w.lookSoon()
 	r.w.log.Warn("fetch", "topic", topic, "partition", partition, "error", err)
 	pause(ctx, fetchRetry) // such an error comes back with every poll
 }
@@ -161,7 +164,7 @@ func (w *Worker) recreated(ctx context.Context, topic string) bool {
 }
 
 func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
-	f := r.feeds[module.TopicPartition{Topic: p.Topic, Partition: p.Partition}]
+	f := r.feed(module.TopicPartition{Topic: p.Topic, Partition: p.Partition})
 	b := &batch{
 		reader: r, feed: f, end: p.Records[len(p.Records)-1].Offset + 1,
 		items: make([]item, 0, len(p.Records)), envelopes: make([]protocol.Envelope, 0, len(p.Records)),
@@ -177,6 +180,13 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 			err = b.mailbox(record)
 		} else {
 			b.envelopes, err = f.decoder.DecodeTo(b.envelopes, record)
+		}
+		if errors.Is(err, protocol.ErrNewer) {
+			r.failed, b.end = true, record.Offset // as below: what comes behind it may be for the same address
+			r.w.post(func() {
+				r.w.fail(fmt.Errorf("message in %s partition %d offset %d: %w", record.Topic, record.Partition, record.Offset, err))
+			})
+			return b
 		}
 		if err == nil && len(b.envelopes) > before && !r.w.fits(b.envelopes[before]) {
 			err = &ingress.Invalid{Reason: ingress.TooLarge, Detail: fmt.Errorf("with %d bytes it is too large for the changelog, which takes %d a record", len(record.Key)+len(record.Value), r.w.names.maxRecordBytes)}

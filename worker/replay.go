@@ -72,28 +72,39 @@ func (t *takeover) replay(b *barrier) error {
 
 func (w *Worker) changelogID() [16]byte { return w.names.topicIDs[w.names.changelog] }
 
-// position is the changelog offset from which a partition is replayed. What the folder has is dropped when replay
-// cannot begin there.
+// position is the changelog offset from which a partition is replayed.
 func (t *takeover) position(id int32) (from int64, err error) {
-	w := t.w
-	log := changelog.Log{TopicID: w.changelogID(), TombstoneRetention: w.plan.TombstoneRetention / 2}
-	err = t.again("the bounds of the changelog", func() (bool, error) {
-		log.Start, log.End, err = w.lookups.bounds(t.ctx, w.names.changelog, id)
+	err = t.again("the bounds of the changelog", func() (done bool, err error) {
+		from, _, err = t.w.positionIn(t.ctx, id)
 		return err == nil, err
 	})
+	return from, err
+}
+
+// positionIn is the changelog offset at which reading a partition begins, and where its log ends. What the folder has
+// is dropped when reading cannot begin there.
+func (w *Worker) positionIn(ctx context.Context, id int32) (from, end int64, err error) {
+	log := changelog.Log{TopicID: w.changelogID(), TombstoneRetention: w.plan.TombstoneRetention / 2}
+	log.Start, log.End, err = w.lookups.bounds(ctx, w.names.changelog, id)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	at, known, err := w.store.Position(id)
-	if err != nil || !known {
-		return log.Start, err
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: %w", errFinal, err)
+	}
+	if !known {
+		return log.Start, log.End, nil
 	}
 	why := log.Stale(at, time.Now())
 	if why == "" {
-		return at.Offset, nil
+		return at.Offset, log.End, nil
 	}
 	w.log.Warn("the state of a partition on disk is dropped and restored", "partition", id, "why", why)
-	return log.Start, w.store.Wipe(id)
+	if err := w.store.Wipe(id); err != nil {
+		return 0, 0, fmt.Errorf("%w: %w", errFinal, err)
+	}
+	return log.Start, log.End, nil
 }
 
 // poll replays what one fetch gives. For as long as nothing comes a dead owner's open transaction may be in the

@@ -2,13 +2,9 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,60 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// network is a process' way to the brokers. It can be cut for good, as by kill -9, and can lose the answer to the
-// next EndTxn: the request was written, the connection breaks.
-type network struct {
-	mu      sync.Mutex
-	gone    bool
-	conns   map[net.Conn]bool
-	loseEnd atomic.Bool
-}
-
-var errCut = errors.New("the network is cut")
-
-func (n *network) dial(ctx context.Context, kind, host string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, kind, host)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err == nil && n.gone {
-		conn.Close()
-		err = errCut
-	}
-	if err != nil {
-		return nil, err
-	}
-	if n.conns == nil {
-		n.conns = map[net.Conn]bool{}
-	}
-	n.conns[conn] = true
-	return conn, nil
-}
-
-func (n *network) cut() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.gone = true
-	n.breakAll()
-}
-
-func (n *network) breakAll() {
-	for c := range n.conns {
-		c.Close()
-	}
-	n.conns = nil
-}
-
-func (n *network) heal() { n.loseEnd.Store(false) }
-
-// OnBrokerWrite is kgo's hook.
-func (n *network) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
-	if err == nil && key == int16(kmsg.EndTxn) && n.loseEnd.CompareAndSwap(true, false) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.breakAll()
-	}
-}
 
 // fault lets one fault happen, or none.
 func (s *sim) fault(p *process) {
@@ -97,7 +39,7 @@ func (s *sim) fault(p *process) {
 		{"producer fenced", func() { p.steal() }},
 		{"leaders moved", func() { s.cluster.ShufflePartitionLeaders() }},
 		{"coordinators moved", func() { s.cluster.RehashCoordinators() }},
-		{"connections broken", func() { p.network.mu.Lock(); p.network.breakAll(); p.network.mu.Unlock() }},
+		{"connections broken", func() { p.network.breakAll() }},
 	}
 	if s.rng.IntN(3) == 0 {
 		return

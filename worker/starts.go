@@ -2,28 +2,232 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/state"
+	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
-// starts are the offsets at which sources begin that were never read.
-func (l *lookups) starts(ctx context.Context, w *Worker, missing []source, group map[module.TopicPartition]fetched) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	starts := make([]int64, len(missing))
-	for i, s := range missing {
-		var err error
-		if starts[i], err = l.start(ctx, w, s, group); err != nil {
-			return nil, err
-		}
-	}
-	return starts, nil
+// beginnings finds where sources of partitions begin to be read, for a take-over and for sources that a running
+// partition has got. What it finds is committed before the first record is read, so that a start is the same after a
+// crash (H8).
+type beginnings struct {
+	w          *Worker
+	ctx        context.Context
+	partitions []int32
+	sources    map[int32][]source                // of each partition
+	offsets    map[module.TopicPartition]fetched // of the group, before anything of this owner was committed
+	begun      map[int32]*begun                  // what is to be committed; of a partition without anything: none
 }
 
+// begun is what is to be committed of one partition.
+type begun struct {
+	topics  []string // of ingresses, read from now on
+	sources []beginning
+}
+
+// beginning is a source with the offset from which it is read.
+type beginning struct {
+	source
+	offset int64
+}
+
+// find looks for sources without a progress row, and for those that an operator has reset.
+func (b *beginnings) find() error {
+	b.begun = map[int32]*begun{}
+	missing, err := b.missing()
+	if err != nil {
+		return err
+	}
+	if err := b.verify(); err != nil {
+		return err
+	}
+	return b.resolve(missing)
+}
+
+// again tries step until it works or the work is cancelled; Kafka being away is no reason to give up.
+func (b *beginnings) again(what string, step func() (done bool, err error)) error {
+	said := false
+	for {
+		done, err := step()
+		if done && err == nil {
+			return nil
+		}
+		if err != nil && errors.Is(err, errFinal) {
+			return err
+		}
+		if err != nil && !said {
+			b.w.log.Warn("take-over waits", "for", what, "partitions", b.partitions, "error", err)
+			said = true
+		}
+		if !pause(b.ctx, resolveRetry) {
+			return b.ctx.Err()
+		}
+	}
+}
+
+// errFinal marks what no second attempt can mend.
+var errFinal = errors.New("refused")
+
+// look asks which partitions the ingress topics have by now and settles the sources, so that what is verified, begun
+// and read is the same set.
+func (b *beginnings) look() error {
+	err := b.again("the ingress topics", func() (bool, error) {
+		err := b.w.look(b.ctx)
+		return err == nil, err
+	})
+	b.sources = map[int32][]source{}
+	for _, id := range b.partitions {
+		b.sources[id] = b.w.sourcesOf(id)
+	}
+	return err
+}
+
+// fetchOffsets reads the group's offsets of the sources; it is done once no transaction holds one of them.
+func (b *beginnings) fetchOffsets() (done bool, err error) {
+	var all []module.TopicPartition
+	for _, id := range b.partitions {
+		for _, s := range b.sources[id] {
+			all = append(all, module.TopicPartition{Topic: s.topic, Partition: s.partition})
+		}
+	}
+	b.offsets, done, err = b.w.lookups.stableOffsets(b.ctx, b.w, all)
+	return done, err
+}
+
+// missing are the sources without a progress row.
+func (b *beginnings) missing() (missing []source, err error) {
+	for _, id := range b.partitions {
+		for _, s := range b.sources[id] {
+			_, known, err := task.Progress(partitionStore{b.w.store, id}, s.topic, s.partition)
+			if err != nil {
+				return nil, err
+			}
+			if !known {
+				missing = append(missing, s)
+			}
+		}
+	}
+	return missing, nil
+}
+
+// resolve finds the start of sources that were never read: of a topic that is new to the application by the ingress'
+// startup position, of one that is not at its first record, because such a partition is one that the topic has got
+// since (docs/decisions/0011-growth.md).
+func (b *beginnings) resolve(missing []source) error {
+	read := map[int32]map[string]bool{}
+	for _, id := range b.partitions {
+		topics, err := b.readTopics(id)
+		if err != nil {
+			return err
+		}
+		read[id] = topics
+	}
+	for _, s := range missing {
+		offset, err := b.offset(s, read[s.owner][s.topic])
+		if err != nil {
+			return err
+		}
+		b.begin(s, offset)
+		b.w.log.Info("source starts", "topic", s.topic, "partition", s.partition, "offset", offset)
+	}
+	return nil
+}
+
+// readTopics are the ingress topics of which a partition has a row that says they have been read; those without one
+// get theirs with what begins now.
+func (b *beginnings) readTopics(id int32) (map[string]bool, error) {
+	read := map[string]bool{}
+	for _, t := range b.w.ingressTopics {
+		row, err := b.w.store.Get(id, state.IngressKey(t.Name))
+		if err != nil {
+			return nil, err
+		}
+		if row == nil {
+			b.of(id).topics = append(b.of(id).topics, t.Name)
+			continue
+		}
+		i, err := state.ParseIngress(row)
+		if err != nil {
+			return nil, err
+		}
+		if i.TopicID != b.w.names.topicIDs[t.Name] {
+			return nil, errRecreated(t.Name)
+		}
+		read[t.Name] = true
+	}
+	return read, nil
+}
+
+// offset is where a source without a progress row begins.
+func (b *beginnings) offset(s source, grown bool) (offset int64, err error) {
+	if grown {
+		return b.first(s)
+	}
+	err = b.again("start positions", func() (done bool, err error) {
+		ctx, cancel := context.WithTimeout(b.ctx, lookupTimeout)
+		defer cancel()
+		offset, err = b.w.lookups.start(ctx, b.w, s, b.offsets)
+		return err == nil, err
+	})
+	return offset, err
+}
+
+func (b *beginnings) first(s source) (first int64, err error) {
+	err = b.again("the bounds of a source", func() (done bool, err error) {
+		first, _, err = b.w.lookups.bounds(b.ctx, s.topic, s.partition)
+		return err == nil, err
+	})
+	return first, err
+}
+
+// begin adds the progress row of a source that is read from offset on.
+func (b *beginnings) begin(s source, offset int64) {
+	b.of(s.owner).sources = append(b.of(s.owner).sources, beginning{s, offset})
+}
+
+func (b *beginnings) of(id int32) *begun {
+	if b.begun[id] == nil {
+		b.begun[id] = &begun{}
+	}
+	return b.begun[id]
+}
+
+// rows are what begins in a partition, as rows of its changelog.
+func (b *beginnings) rows(id int32) (rows []state.Row) {
+	if b.begun[id] == nil {
+		return nil
+	}
+	for _, topic := range b.begun[id].topics {
+		ingress := state.Ingress{TopicID: b.w.names.topicIDs[topic], Since: time.Now()}
+		rows = append(rows, state.Row{Key: state.IngressKey(topic), Value: state.AppendIngress(nil, ingress)})
+	}
+	for _, s := range b.begun[id].sources {
+		progress := state.Progress{TopicID: b.w.names.topicIDs[s.topic], Position: s.offset, Time: time.Now()}
+		rows = append(rows, state.Row{Key: state.ProgressKey(s.topic, s.partition), Value: state.AppendProgress(nil, progress)})
+	}
+	return rows
+}
+
+// startOffsets go with the rows: the group may have offsets of another life, which would look like a reset.
+func (b *beginnings) startOffsets(id int32) (offsets []sourceOffset) {
+	if b.begun[id] == nil {
+		return nil
+	}
+	for _, s := range b.begun[id].sources {
+		if s.topic != b.w.names.mailbox {
+			offsets = append(offsets, sourceOffset{s.topic, s.partition, s.offset})
+		}
+	}
+	return offsets
+}
+
+// start is the offset at which a source begins of a topic that was never read.
 func (l *lookups) start(ctx context.Context, w *Worker, s source, group map[module.TopicPartition]fetched) (int64, error) {
 	if s.topic == w.names.mailbox {
 		return l.listed(ctx, s, l.admin.ListStartOffsets)

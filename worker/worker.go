@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -39,7 +40,9 @@ type Worker struct {
 
 	// Set by prepare, before the loop begins, and never again.
 	plan          *topics.Plan
-	ingressTopics []topics.Topic
+	ingressTopics []topics.Topic // with their partition counts at the start; sizes has those of now
+	sizes         sizes
+	odd           chan struct{} // see watchIngresses
 	names         names
 	store         *state.Store
 	admin         *kgo.Client
@@ -75,6 +78,7 @@ type loop struct {
 	captured   string // the member id to which ownership is tied
 	registry   *task.Registry
 	endpoints  []*endpoint
+	unserved   map[protocol.TypeName]bool // functions that were asked for and are not in the module
 	byEndpoint map[*module.Endpoint]*endpoint
 	flight     flight
 	ingress    *reader
@@ -82,6 +86,10 @@ type loop struct {
 	takeovers  []*takeover
 	restores   map[int32]chan struct{} // ended of the last take-over of each partition
 	barriers   []*barrier
+	following  []balance.Follow // what the group's leader wants this worker to follow
+	standby    *standby         // nil: follows nothing yet
+	wished     time.Time        // for a new distribution
+	growing    *growth          // nil: no ingress topic has got partitions
 	epoch      epoch
 
 	collected   []*kgo.Record // mailbox, egress and dead-letter records since the last cut
@@ -119,7 +127,7 @@ func New(c Config) (*Worker, error) {
 		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{Reserved: reserved(c.ApplicationID)}),
 		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
-		done: make(chan struct{}), suspects: map[string]time.Time{},
+		done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
 	}
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
@@ -168,10 +176,17 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	if err := w.checkName(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	w.loop.begin(background)
 	w.group = w.join()
+	w.spawn(func() { w.watchIngresses(background) })
 	err := w.turn(ctx)
 	close(w.done)
 	cancel()
@@ -189,7 +204,7 @@ func (l *loop) begin(ctx context.Context) {
 	l.ctx = ctx
 	l.partitions, l.assigned = map[int32]*partition{}, map[int32]bool{}
 	l.restores = map[int32]chan struct{}{}
-	l.registry = task.NewRegistry()
+	l.registry, l.unserved = task.NewRegistry(), map[protocol.TypeName]bool{}
 	l.newEpoch()
 }
 

@@ -109,6 +109,6 @@ A flag beats the variable, the variable beats the module.`,
 	root.SetErr(p.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	logs.add(root.PersistentFlags())
-	root.AddCommand(newRun(p), newDev(p), newBroker(p), newValidate(p), newTopics(p), newSend(p), newTail(p), newVersion(p))
+	root.AddCommand(newRun(p), newDev(p), newBroker(p), newValidate(p), newTopics(p), newRescale(p), newSend(p), newTail(p), newDoctor(p), newVersion(p))
 	return root
 }

@@ -20,10 +20,10 @@ var openers = []opener{
 		"clients are opened by kafka.Settings, which knows security and time-outs"},
 	{"net/http", []string{"Client", "Transport", "DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm"},
 		[]string{"invoker"}, "only invoker calls out over HTTP"},
-	{"net", []string{"Dial", "DialTimeout", "DialTCP", "DialUnix", "Dialer"}, []string{"invoker", "kafka"},
-		"connections are opened by invoker and kafka"},
-	{"crypto/tls", []string{"Dial", "DialWithDialer", "Dialer"}, []string{"invoker", "kafka"},
-		"connections are opened by invoker and kafka"},
+	{"net", []string{"Dial", "DialTimeout", "DialTCP", "DialUnix", "Dialer"}, []string{"invoker", "kafka", "doctor"},
+		"connections are opened by invoker and kafka; doctor only looks whether they could be"},
+	{"crypto/tls", []string{"Dial", "DialWithDialer", "Dialer"}, []string{"invoker", "kafka", "doctor"},
+		"connections are opened by invoker and kafka; doctor only looks whether they could be"},
 }
 
 // clients checks who opens clients and connections.
@@ -82,7 +82,9 @@ var starts = map[string]int{
 	"broker":  1, // the retention timer
 	"invoker": 2, // the pool
 	"state":   1, // the background flush
-	"worker":  6,
+	"worker":  7, // spawn, the producers' opening, the wait for a client's metadata, and what the loop starts
+	"rescale": 1, // the wait for what the producer acknowledges
+	"doctor":  5, // questions that are asked beside each other and waited for together
 	// The signal, the worker and the servers beside each other, and the read of standard input in send.
 	"cmd/statefun-kafka": 5,
 }

@@ -60,6 +60,9 @@ func (c *checker) complain(what, example string) {
 	}
 }
 
+// expect is told that only the first n inputs were sent.
+func (c *checker) expect(n int) { c.seen = c.seen[:n] }
+
 // complete tells whether every input has its output.
 func (c *checker) complete() bool { return c.outputs == len(c.seen) }
 

@@ -85,14 +85,40 @@ func (t table) goals() []goal {
 	if r := t.find("start", "worker"); r != nil {
 		add("start", "start to first committed record", "s", 1.5, r.FirstOutput, false)
 	}
+	t.fleetGoals(add)
 	var peak float64
 	for _, r := range t {
-		if r.System == "worker" {
+		if r.System == "worker" && r.Workers == 0 {
 			peak = max(peak, r.PeakRSSMiB)
 		}
 	}
 	add("", "resident memory, highest of all", "MiB", 350, peak, false)
 	return out
+}
+
+// linear is what a number of workers reached of as many times what one did; 0 when one of the two is missing.
+func (t table) linear(workers int) float64 {
+	one, all := t.find(scalingName(1), "worker"), t.find(scalingName(workers), "worker")
+	if one == nil || all == nil || workers == 1 || one.PerSecond == 0 {
+		return 0
+	}
+	return all.PerSecond / one.PerSecond / float64(workers)
+}
+
+// fleetGoals are those of several workers of one application.
+func (t table) fleetGoals(add func(scenario, name, unit string, want, got float64, atLeast bool)) {
+	if r := t.find("failover-standby", "worker"); r != nil {
+		add("failover-standby", "failover with a standby: p99 until all is served", "s", r.Pauses.Session+1, r.Pauses.at(0.99, pause.all), false)
+	}
+	if r := t.find("planned-stop-standby", "worker"); r != nil {
+		add("planned-stop-standby", "planned stop with a standby: longest wait", "s", 0.5, r.Pauses.at(1, pause.longest), false)
+	}
+	if r := t.find("rolling-standby", "worker"); r != nil {
+		add("rolling-standby", "rolling restart with standbys: longest wait", "s", 1, r.Pauses.at(1, pause.longest), false)
+	}
+	for _, n := range scalingCrews[1:] {
+		add(scalingName(n), fmt.Sprintf("scaling to %d workers", n), "× linear", 0.9, t.linear(n), true)
+	}
 }
 
 func (g goal) String() string {

@@ -16,7 +16,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
-// partitions is the partition count of every topic of the benchmark.
+// partitions is the partition count of the topics of one worker.
 const partitions = 8
 
 // lab is what all runs share: the broker, the programs, the folder.
@@ -119,8 +119,8 @@ func (l *lab) close() error {
 }
 
 // createTopic makes a topic of the benchmark.
-func (l *lab) createTopic(ctx context.Context, topic string) error {
-	if _, err := l.admin.CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
+func (l *lab) createTopic(ctx context.Context, topic string, partitions int) error {
+	if _, err := l.admin.CreateTopic(ctx, int32(partitions), 1, nil, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	return nil
@@ -132,10 +132,10 @@ func (l *lab) backlog(ctx context.Context, name string, w *workload) (string, er
 		return topic, nil
 	}
 	topic := "bench-in-" + name
-	if err := l.createTopic(ctx, topic); err != nil {
+	if err := l.createTopic(ctx, topic, partitions); err != nil {
 		return "", err
 	}
-	if err := w.produceAll(ctx, l.client, topic); err != nil {
+	if err := w.produceAll(ctx, l.client, topic, len(w.ids)); err != nil {
 		return "", err
 	}
 	l.workloads[name] = topic

@@ -79,6 +79,7 @@ func (l ledger) enter(res *result, before ledger, n int, startUp time.Duration) 
 	res.BrokerMicros = micros(broker)
 	res.PeakRSSMiB = float64(l.peakRSS) / (1 << 20)
 	if all := l.all - before.all; all > 0 {
+		res.Busy = float64(l.busy-before.busy) / float64(all)
 		res.Others = max(0, float64(l.busy-before.busy-process-function-broker-self)/float64(all))
 	}
 }

@@ -28,7 +28,47 @@ type options struct {
 	Repeat                      int
 	LatencyFor                  time.Duration
 	Strict, Keep                bool
+	fleetOptions
 }
+
+// fleetOptions are about several workers of one application.
+type fleetOptions struct {
+	Addresses, Rate, Kills int
+	Rest, Session          time.Duration
+	InFlight, FanOut       int
+	Sleep, SteadyFor       time.Duration
+}
+
+func (o *fleetOptions) add() {
+	flag.IntVar(&o.Addresses, "addresses", 1_000_000, "addresses with state when workers are killed or restarted")
+	flag.IntVar(&o.Rate, "rate", 2000, "records a second meanwhile")
+	flag.IntVar(&o.Kills, "kills", 10, "kills, or planned stops, of each kind")
+	flag.DurationVar(&o.Rest, "rest", 4*time.Second, "how long nothing happens between two of them; at least 2s")
+	flag.DurationVar(&o.Session, "session-timeout", 0, "session.timeout.ms of the workers (default theirs)")
+	flag.IntVar(&o.InFlight, "in-flight", 64, "calls in flight of each worker when scaling")
+	// 5 ms would make 12,800 records/s a worker: four of them are more than a small machine can carry, which would
+	// measure its processors.
+	flag.DurationVar(&o.Sleep, "sleep", 50*time.Millisecond, "how long the function sleeps in each call when scaling")
+	flag.DurationVar(&o.SteadyFor, "steady-for", 15*time.Second, "how long the steady state is measured when scaling")
+	flag.IntVar(&o.FanOut, "fan-out", 1000, "messages that each call of the storm sends; their square is the whole")
+}
+
+func (o *fleetOptions) check() error {
+	if o.Addresses < 1 || o.Rate < 1 || o.Kills < 1 || o.InFlight < 1 || o.FanOut < 1 {
+		return errors.New("--addresses, --rate, --kills, --in-flight and --fan-out must be at least 1")
+	}
+	if o.Rest < 2*time.Second || o.Sleep <= 0 || o.SteadyFor <= 0 || o.Session < 0 {
+		return errors.New("--rest must be at least 2s, --sleep and --steady-for above 0")
+	}
+	return nil
+}
+
+// families are the names that stand for several scenarios.
+var families = strings.NewReplacer(
+	"failover-all", "failover-warm,failover-cold,failover-dead,failover-standby",
+	"planned-stop-all", "planned-stop,planned-stop-standby",
+	"rolling-all", "rolling,rolling-standby",
+	"scaling-all", "scaling-1,scaling-2,scaling-4")
 
 func parseFlags() (options, error) {
 	var o options
@@ -48,6 +88,7 @@ func parseFlags() (options, error) {
 	flag.DurationVar(&o.LatencyFor, "latency-for", 20*time.Second, "how long each latency is measured, after the warm-up")
 	flag.BoolVar(&o.Keep, "keep", false, "leave the temporary folder with all logs, and say where it is")
 	flag.BoolVar(&o.Strict, "strict", false, "exit 1 when a goal is missed, or not proven because the machine was busy")
+	o.fleetOptions.add()
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q", flag.Arg(0))
@@ -61,7 +102,7 @@ func parseFlags() (options, error) {
 	if o.IDs > min(o.Records, o.HopRecords) {
 		return o, fmt.Errorf("--ids %d is more than the records", o.IDs)
 	}
-	return o, nil
+	return o, o.fleetOptions.check()
 }
 
 // wants tells whether the system of this name is to be measured.
@@ -109,7 +150,7 @@ func main() {
 // bench measures everything asked for and prints it. It is false when an output was wrong, or with --strict a goal missed.
 func bench(ctx context.Context, o options) (good bool, err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	asked, err := choose(scenarios(o), func(s scenario) string { return s.Name }, "scenarios", o.Scenarios)
+	asked, err := choose(scenarios(o), func(s scenario) string { return s.Name }, "scenarios", families.Replace(o.Scenarios))
 	if err != nil {
 		return false, err
 	}
@@ -129,7 +170,7 @@ func bench(ctx context.Context, o options) (good bool, err error) {
 	}
 	for _, q := range asked {
 		for _, s := range measured {
-			if !s.runs(q.Name) {
+			if !s.runs(q) {
 				continue
 			}
 			res := measure(ctx, l, q, s, missing[s.Name], o.Repeat)

@@ -9,7 +9,8 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/test/bench/plot"
 )
 
-// writePlots draws what was measured into dir: throughput.svg, cpu.svg and one plot for each latency.
+// writePlots draws what was measured into dir: throughput.svg, cpu.svg, one plot for each latency and one for each kind
+// of disruption.
 func (r *report) writePlots(dir string, asked []scenario) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the plots' folder: %w", err)
@@ -24,6 +25,11 @@ func (r *report) writePlots(dir string, asked []scenario) error {
 	for _, s := range asked {
 		if lines := r.lines(s.Name); len(lines) > 0 {
 			files[s.Name+".svg"] = plot.Quantiles(strings.ToUpper(s.Title[:1])+s.Title[1:], r.where(), "ms", lines)
+		}
+	}
+	for _, family := range []string{"failover", "planned-stop", "rolling"} {
+		if lines := r.timelines(family, asked); len(lines) > 0 {
+			files[family+".svg"] = plot.Timeline("Longest wait for an output around a "+strings.ReplaceAll(family, "-", " "), r.where(), "ms", lines)
 		}
 	}
 	for name, text := range files {
@@ -79,6 +85,20 @@ func (r *report) lines(scenario string) []plot.Series {
 		if row.Scenario == scenario && row.ok() && row.Latency != nil {
 			out = append(out, plot.Series{Label: row.Title, Color: color(row.System), At: curveAt, Y: row.Latency.Curve})
 		}
+	}
+	return out
+}
+
+// timelines are the waits around the disruptions of a family, the signals marked.
+func (r *report) timelines(family string, asked []scenario) []plot.Track {
+	var out []plot.Track
+	for _, s := range asked {
+		row := r.Results.find(s.Name, "worker")
+		if !strings.HasPrefix(s.Name, family) || row == nil || row.Timeline == nil {
+			continue
+		}
+		t := row.Timeline
+		out = append(out, plot.Track{Label: s.Name, Color: len(out), From: t.From, Step: t.Step, Y: t.Waits, Marks: t.Marks})
 	}
 	return out
 }

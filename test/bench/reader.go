@@ -33,7 +33,44 @@ type reader struct {
 	arrivals []arrival
 	latency  []time.Duration // by seq; 0: not seen
 	marks    []mark
+	watch    *watch
 	err      error
+}
+
+// watch asks when partitions are served: the first output for an input of each that was due after a moment.
+type watch struct {
+	after  time.Time
+	serves map[int32]time.Time // of the partitions asked for; zero: not yet
+	open   int                 // partitions without
+	done   chan struct{}       // closed when there is none
+	of     func(key string) int32
+}
+
+// see takes in one output.
+func (w *watch) see(key []byte, sent, now time.Time) {
+	if w == nil || w.open == 0 || !sent.After(w.after) {
+		return
+	}
+	p := w.of(string(key))
+	if at, asked := w.serves[p]; !asked || !at.IsZero() {
+		return
+	}
+	w.serves[p] = now
+	if w.open--; w.open == 0 {
+		close(w.done)
+	}
+}
+
+// served watches partitions from now on; of tells the partition of a key. The watch before it is over.
+func (r *reader) served(partitions []int32, after time.Time, of func(key string) int32) *watch {
+	w := &watch{after: after, serves: map[int32]time.Time{}, open: len(partitions), done: make(chan struct{}), of: of}
+	for _, p := range partitions {
+		w.serves[p] = time.Time{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watch = w
+	return w
 }
 
 // mark asks to be told when a number of outputs has come.
@@ -74,6 +111,7 @@ func (r *reader) run() {
 		fetches.EachRecord(func(k *kgo.Record) {
 			if p, ok := r.check.add(k.Key, k.Value); ok {
 				r.latency[p.Seq] = max(1, now.Sub(p.Sent))
+				r.watch.see(k.Key, p.Sent, now)
 			}
 		})
 		if fetches.NumRecords() > 0 {

@@ -88,49 +88,11 @@ func (r *report) writeScenario(w io.Writer, s scenario) error {
 	}
 	fmt.Fprintf(w, "\n%s: %s\n", s.Name, s.Title)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	switch {
-	case strings.HasPrefix(s.Name, "latency"):
-		fmt.Fprintln(t, "p50 ms\tp90 ms\tp99 ms\tmax ms\tCPU µs\tMiB\tothers %\t  system\t")
-	case s.Name == "start":
-		fmt.Fprintln(t, "first output s\tMiB\t  system\t")
-	default:
-		fmt.Fprintln(t, "records/s\tof bare\tfirst to last\tfrom start\tCPU µs\tof bare\tfunction µs\tbroker µs\tinputs/call\tMiB\tfirst output s\tothers %\t  system\t")
-	}
+	fmt.Fprintln(t, s.view.head+"\t  system\t")
 	for _, row := range rows {
-		fmt.Fprintln(t, r.cells(s.Name, row)+"\t  "+row.Title+"\t  "+verdict(row)+"\t")
+		fmt.Fprintln(t, s.view.line(r.Results, &row)+"\t  "+row.Title+"\t  "+verdict(row)+"\t")
 	}
 	return t.Flush()
-}
-
-func (r *report) cells(scenario string, row result) string {
-	switch {
-	case strings.HasPrefix(scenario, "latency"):
-		if row.Latency == nil {
-			return "–\t–\t–\t–\t–\t–\t–"
-		}
-		l := row.Latency
-		return fmt.Sprintf("%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f", l.P50, l.P90, l.P99, l.Max, row.CPUMicros, row.PeakRSSMiB, row.Others*100)
-	case scenario == "start":
-		if row.FirstOutput == 0 {
-			return "–\t–"
-		}
-		return fmt.Sprintf("%.2f\t%.0f", row.FirstOutput, row.PeakRSSMiB)
-	case row.PerSecond == 0:
-		return "–\t–\t–\t–\t–\t–\t–\t–\t–\t–\t–\t–"
-	default:
-		return fmt.Sprintf("%.0f\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%.2f\t%.0f", row.PerSecond,
-			times(r.Results.ratio(scenario, row.System, perSecond)), row.FirstToLast, row.FromStart, row.CPUMicros,
-			times(r.Results.ratio(scenario, row.System, cpuMicros)), row.FunctionMicros, row.BrokerMicros, row.PerCall,
-			row.PeakRSSMiB, row.FirstOutput, row.Others*100)
-	}
-}
-
-// times writes a ratio, or a dash where there is none.
-func times(ratio float64) string {
-	if ratio == 0 {
-		return "–"
-	}
-	return fmt.Sprintf("%.2f", ratio)
 }
 
 // verdict says in words whether the outputs were right.

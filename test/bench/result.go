@@ -29,6 +29,15 @@ type result struct {
 	// Others is the share of the machine's processors that went to programs outside the benchmark meanwhile.
 	Others  float64 `json:"othersShare,omitempty"`
 	Latency *spread `json:"latency,omitempty"`
+	// Busy is the share of the processors that was in use by anybody: near 1 it decides how fast things go.
+	Busy float64 `json:"busyShare,omitempty"`
+	// Workers is how many shared the work, in the scenarios about that; the peak is then the highest of one.
+	Workers     int       `json:"workers,omitempty"`
+	Pauses      *pauses   `json:"pauses,omitempty"`
+	Timeline    *timeline `json:"timeline,omitempty"`
+	Ideal       float64   `json:"idealPerSecond,omitempty"` // what the sleep alone would allow
+	Seconds     float64   `json:"seconds,omitempty"`
+	PeakEachMiB []float64 `json:"peakEachMiB,omitempty"`
 	// Problems is what the checker found, or why there is no figure; empty when all is right.
 	Problems []string `json:"problems,omitempty"`
 	// Missing says why the system was not measured at all, for example a toolchain that is not here.
@@ -90,6 +99,8 @@ func median(all []result) result {
 
 func (r *result) mainFigure() float64 {
 	switch {
+	case r.Pauses != nil:
+		return r.Pauses.at(0.99, pause.all)
 	case r.PerSecond > 0:
 		return r.PerSecond
 	case r.Latency != nil:

@@ -14,34 +14,41 @@ import (
 	"time"
 )
 
+// job is what a run has to do.
+type job struct {
+	scenario   string
+	in         string // topic of the inputs
+	target     string // function that they go to
+	perSecond  int    // 0: a drain
+	work       *workload
+	partitions int      // of the egress topic
+	flags      []string // of the function's process
+}
+
 // run is one system on one scenario: its topics, its folder, the function beside it.
 type run struct {
-	lab       *lab
-	system    system
-	name      string // also the consumer group
-	dir       string
-	in, out   string
-	target    string
-	perSecond int // 0: a drain
-	endpoint  string
-	function  *process
-	process   *process
-	reader    *reader
-	started   time.Time
+	job
+	lab      *lab
+	system   system
+	name     string // also the consumer group
+	dir      string
+	out      string
+	endpoint string
+	function *process
+	process  *process
+	reader   *reader
+	started  time.Time
 }
 
 // newRun makes the folder and the egress topic, and starts the function and the reader.
-func (l *lab) newRun(ctx context.Context, s system, scenario, in, target string, perSecond int, w *workload) (*run, error) {
+func (l *lab) newRun(ctx context.Context, s system, j job) (*run, error) {
 	l.runs++
-	name := fmt.Sprintf("%s-%s-%d", scenario, s.Name, l.runs)
-	r := &run{
-		lab: l, system: s, name: "bench-" + name, dir: filepath.Join(l.dir, name),
-		in: in, out: "bench-out-" + name, target: target, perSecond: perSecond,
-	}
+	name := fmt.Sprintf("%s-%s-%d", j.scenario, s.Name, l.runs)
+	r := &run{job: j, lab: l, system: s, name: "bench-" + name, dir: filepath.Join(l.dir, name), out: "bench-out-" + name}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run's folder: %w", err)
 	}
-	if err := l.createTopic(ctx, r.out); err != nil {
+	if err := l.createTopic(ctx, r.out, j.partitions); err != nil {
 		return nil, err
 	}
 	if s.Remote {
@@ -50,7 +57,7 @@ func (l *lab) newRun(ctx context.Context, s system, scenario, in, target string,
 		}
 	}
 	var err error
-	if r.reader, err = startReader(l.brokers, r.out, w); err != nil {
+	if r.reader, err = startReader(l.brokers, r.out, j.work); err != nil {
 		return nil, errors.Join(err, r.end())
 	}
 	return r, nil
@@ -62,7 +69,7 @@ func (r *run) startFunction() error {
 		return fmt.Errorf("make a pipe for the function: %w", err)
 	}
 	defer pipe.Close()
-	cmd := exec.Command(r.lab.function, "--egress-topic", r.out)
+	cmd := exec.Command(r.lab.function, append([]string{"--egress-topic", r.out}, r.flags...)...)
 	cmd.Stdout = write
 	r.function, err = startProcess(cmd, filepath.Join(r.dir, "function.log"))
 	write.Close()

@@ -24,22 +24,26 @@ const (
 
 // scenario is one question put to every system.
 type scenario struct {
-	Name    string
-	Title   string
+	Name  string
+	Title string
+	// Fleet: it is about several workers of one application.
+	Fleet   bool
+	view    view
 	measure func(context.Context, *lab, system) (result, error)
 }
 
 // scenarios are all questions, in the order of the tables.
 func scenarios(o options) []scenario {
 	records, hops, ids := plot.Thousands(o.Records), plot.Thousands(o.HopRecords), plot.Thousands(o.IDs)
-	return []scenario{
-		{"start", "start to first committed record", measureStart},
-		{"drain", fmt.Sprintf("drain of %s records over %s ids", records, ids), drain("drain", "bench/counter", o.Records, o.IDs)},
-		{"distinct", fmt.Sprintf("drain of %s records, each with an id of its own", records), drain("distinct", "bench/counter", o.Records, o.Records)},
-		{"hops", fmt.Sprintf("drain of %s records over %s ids through three hops between functions", hops, ids), drain("hops", "bench/hop0", o.HopRecords, o.IDs)},
-		{"latency-2000", "record in to committed record out at 2,000/s", latency("latency-2000", 2000, o)},
-		{"latency-200", "record in to committed record out at 200/s", latency("latency-200", 200, o)},
+	one := []scenario{
+		{"start", "start to first committed record", false, startView, measureStart},
+		{"drain", fmt.Sprintf("drain of %s records over %s ids", records, ids), false, drainView, drain("drain", "bench/counter", o.Records, o.IDs)},
+		{"distinct", fmt.Sprintf("drain of %s records, each with an id of its own", records), false, drainView, drain("distinct", "bench/counter", o.Records, o.Records)},
+		{"hops", fmt.Sprintf("drain of %s records over %s ids through three hops between functions", hops, ids), false, drainView, drain("hops", "bench/hop0", o.HopRecords, o.IDs)},
+		{"latency-2000", "record in to committed record out at 2,000/s", false, latencyView, latency("latency-2000", 2000, o)},
+		{"latency-200", "record in to committed record out at 200/s", false, latencyView, latency("latency-200", 200, o)},
 	}
+	return slices.Concat(one, disruptions(o), scalings(o), []scenario{storm(o)})
 }
 
 // startUp is what a system costs before its first output.
@@ -86,7 +90,7 @@ func (l *lab) startUp(ctx context.Context, s system) (startUp, []string, error) 
 }
 
 func (l *lab) oneStart(ctx context.Context, s system, in string, w *workload) (up startUp, problems []string, err error) {
-	r, err := l.newRun(ctx, s, "start", in, "bench/counter", 0, w)
+	r, err := l.newRun(ctx, s, job{scenario: "start", in: in, target: "bench/counter", work: w, partitions: partitions})
 	if err != nil {
 		return up, nil, err
 	}
@@ -121,7 +125,7 @@ func drain(name, target string, inputs, ids int) func(context.Context, *lab, sys
 		if err != nil {
 			return res, err
 		}
-		r, err := l.newRun(ctx, s, name, in, target, 0, w)
+		r, err := l.newRun(ctx, s, job{scenario: name, in: in, target: target, work: w, partitions: partitions})
 		if err != nil {
 			return res, err
 		}
@@ -157,10 +161,10 @@ func latency(name string, perSecond int, o options) func(context.Context, *lab, 
 		inputs := 1 + int(float64(perSecond)*(warmUp+o.LatencyFor).Seconds())
 		w := newWorkload(inputs, o.IDs)
 		in := fmt.Sprintf("bench-in-%s-%s-%d", name, s.Name, l.runs)
-		if err := l.createTopic(ctx, in); err != nil {
+		if err := l.createTopic(ctx, in, partitions); err != nil {
 			return res, err
 		}
-		r, err := l.newRun(ctx, s, name, in, "bench/counter", perSecond, w)
+		r, err := l.newRun(ctx, s, job{scenario: name, in: in, target: "bench/counter", perSecond: perSecond, work: w, partitions: partitions})
 		if err != nil {
 			return res, err
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type system struct {
 	Remote bool
 	// Peer names the folder of test/bench/peers that builds and runs it.
 	Peer string
+	// Fleet: several of it share the work, so that it runs the scenarios about that.
+	Fleet bool
 	// skip names the scenarios that it cannot run or that would say nothing.
 	skip []string
 	// patience is how long one drain may take.
@@ -39,7 +42,7 @@ func systems() []system {
 			skip: []string{"start", "latency-2000", "latency-200"}, command: floorCommand(1000, 10_000)},
 		{Name: "floor-100k", Title: "bare loop, 100,000 read ahead", Remote: true, patience: minutes,
 			skip: []string{"start", "latency-2000", "latency-200"}, command: floorCommand(1000, 100_000)},
-		{Name: "worker", Title: "statefun-kafka", Remote: true, patience: minutes, command: workerCommand},
+		{Name: "worker", Title: "statefun-kafka", Remote: true, Fleet: true, patience: minutes, command: workerCommand},
 		{Name: "statefun", Title: "Flink StateFun 3.3", Remote: true, Peer: "statefun", patience: minutes, command: peerCommand},
 		{Name: "streams", Title: "Kafka Streams 4.1", Peer: "streams", patience: minutes, skip: []string{"hops"}, command: peerCommand},
 		{Name: "restate", Title: "Restate 1.7", Peer: "restate", patience: minutes, most: 50_000, skip: []string{"distinct", "hops", "latency-2000"},
@@ -47,13 +50,8 @@ func systems() []system {
 	}
 }
 
-func (s system) runs(scenario string) bool {
-	for _, no := range s.skip {
-		if no == scenario {
-			return false
-		}
-	}
-	return true
+func (s system) runs(q scenario) bool {
+	return !slices.Contains(s.skip, q.Name) && (s.Fleet || !q.Fleet)
 }
 
 func floorCommand(batch, readAhead int) func(*run) (*exec.Cmd, error) {
@@ -69,7 +67,7 @@ func floorCommand(batch, readAhead int) func(*run) (*exec.Cmd, error) {
 }
 
 func workerCommand(r *run) (*exec.Cmd, error) {
-	module, err := r.writeModule()
+	module, err := r.writeModule(manyInputs, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +77,7 @@ func workerCommand(r *run) (*exec.Cmd, error) {
 
 // peerCommand runs a peer's script; what it has to know is in the environment.
 func peerCommand(r *run) (*exec.Cmd, error) {
-	module, err := r.writeModule()
+	module, err := r.writeModule(manyInputs, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +92,15 @@ func peerCommand(r *run) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
+// manyInputs is how many inputs one call may carry where nothing else is asked.
+const manyInputs = 1000
+
 // moduleText is the module.yaml of a run, the same for the worker and for StateFun.
 const moduleText = `kind: io.statefun.endpoints.v2/http
 spec:
   functions: bench/*
   urlPathTemplate: ENDPOINT
-  maxNumBatchRequests: 1000
+  maxNumBatchRequests: BATCH
 ---
 kind: io.statefun.kafka.v1/ingress
 spec:
@@ -113,7 +114,7 @@ spec:
       valueType: bench/record
       targets:
         - TARGET
----
+PROPERTIES---
 kind: io.statefun.kafka.v1/egress
 spec:
   id: bench/out
@@ -123,11 +124,12 @@ spec:
     transactionTimeout: 60s
 `
 
-// writeModule writes the run's module.yaml and returns its path.
-func (r *run) writeModule() (string, error) {
+// writeModule writes the run's module.yaml and returns its path. batch is how many inputs a call may carry, properties
+// are lines of the ingress, documents follow behind everything.
+func (r *run) writeModule(batch int, properties, documents string) (string, error) {
 	path := filepath.Join(r.dir, "module.yaml")
-	text := strings.NewReplacer("ENDPOINT", r.endpoint, "BROKERS", r.lab.brokers, "APP", r.name,
-		"IN", r.in, "TARGET", r.target).Replace(moduleText)
+	text := strings.NewReplacer("ENDPOINT", r.endpoint, "BROKERS", r.lab.brokers, "APP", r.name, "IN", r.in,
+		"TARGET", r.target, "BATCH", strconv.Itoa(batch), "PROPERTIES", properties).Replace(moduleText) + documents
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return "", fmt.Errorf("write the module: %w", err)
 	}

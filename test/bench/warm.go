@@ -36,7 +36,7 @@ func (l *lab) warmPlain(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := l.newRun(ctx, systems()[0], "warm", in, "bench/counter", 0, w)
+	r, err := l.newRun(ctx, systems()[0], job{scenario: "warm", in: in, target: "bench/counter", work: w, partitions: partitions})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (l *lab) warmPlain(ctx context.Context) (err error) {
 
 func (l *lab) warmTransactions(ctx context.Context) error {
 	w := newWorkload(warmTransactions, warmTransactions)
-	if err := l.createTopic(ctx, "bench-warm"); err != nil {
+	if err := l.createTopic(ctx, "bench-warm", partitions); err != nil {
 		return err
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(l.brokers), kgo.TransactionalID("bench-warm"), kgo.ProducerLinger(0))

@@ -33,16 +33,32 @@ func newWorkload(n, ids int) *workload {
 	return w
 }
 
+// newFilled draws one input for each of the ids, in their order, and more inputs behind them.
+func newFilled(ids, more int) *workload {
+	w := &workload{ids: make([]uint32, ids+more), rank: make([]int64, ids+more)}
+	r := rand.New(rand.NewPCG(uint64(more), uint64(ids)))
+	seen := make([]int64, ids)
+	for seq := range w.ids {
+		id := uint32(seq)
+		if seq >= ids {
+			id = r.Uint32N(uint32(ids))
+		}
+		seen[id]++
+		w.ids[seq], w.rank[seq] = id, seen[id]
+	}
+	return w
+}
+
 // record makes input number seq for topic, keyed by its id: Kafka's default partitioner puts it where the worker wants it.
 func (w *workload) record(topic string, seq int, sent time.Time) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: []byte(record.ID(w.ids[seq])), Value: record.New(uint64(seq), sent)}
 }
 
-// produceAll writes the whole workload as a backlog.
-func (w *workload) produceAll(ctx context.Context, cl *kgo.Client, topic string) error {
+// produceAll writes the first n inputs as a backlog.
+func (w *workload) produceAll(ctx context.Context, cl *kgo.Client, topic string, n int) error {
 	var first firstError
 	now := time.Now()
-	for seq := range w.ids {
+	for seq := range n {
 		cl.Produce(ctx, w.record(topic, seq, now), first.promise)
 	}
 	if err := cl.Flush(ctx); err != nil {

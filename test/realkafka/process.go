@@ -62,9 +62,9 @@ func (p *process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// freePort finds a port below the range from which the system gives ports to outgoing connections: a port from
+// FreePort finds a port below the range from which the system gives ports to outgoing connections: a port from
 // that range could be taken while the broker is down, and Restart needs the same one.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const first, last, attempts = 20000, 32000, 100
 	var err error
 	for range attempts {

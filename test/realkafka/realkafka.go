@@ -45,9 +45,25 @@ type Options struct {
 	Port int
 	// Properties are added to the broker's settings and beat the package's own.
 	Properties map[string]string
+	// Listeners are further ways into the broker.
+	Listeners []Listener
+	// Features are levels that the storage is formatted with, such as transaction.version=1; it has no effect on a
+	// folder that is formatted.
+	Features map[string]int
 	// Sustained asks for the full compiler, G1 and a 1 GiB heap: for benchmarks. Without it the JVM is set up to
 	// start fast and stay small.
 	Sustained bool
+}
+
+// Listener is one more way into the broker, whose clients are told another address than the one it listens on: that of
+// a proxy between them.
+type Listener struct {
+	// Name is the listener's name: letters and digits.
+	Name string
+	// Port is the port on 127.0.0.1; FreePort finds one.
+	Port int
+	// Advertised is the address that clients are told, host:port.
+	Advertised string
 }
 
 // Broker is one running, stopped or killed Kafka broker. Its methods are not safe for concurrent use,
@@ -101,11 +117,11 @@ func start(ctx context.Context, o Options, jars install) (_ *Broker, err error) 
 		}
 	}()
 	if b.port == 0 {
-		if b.port, err = freePort(); err != nil {
+		if b.port, err = FreePort(); err != nil {
 			return nil, err
 		}
 	}
-	if b.quorum, err = freePort(); err != nil {
+	if b.quorum, err = FreePort(); err != nil {
 		return nil, err
 	}
 	if err := b.format(ctx); err != nil {
@@ -141,6 +157,9 @@ func (b *Broker) Stop() error {
 
 // Kill ends the broker at once (SIGKILL); its folder stays for Restart.
 func (b *Broker) Kill() error { return b.end(syscall.SIGKILL) }
+
+// End ends the broker cleanly (SIGTERM); its folder stays for Restart.
+func (b *Broker) End() error { return b.end(syscall.SIGTERM) }
 
 // Restart runs the broker again on its folder and port, after a clean stop if it still runs.
 func (b *Broker) Restart(ctx context.Context) error {
@@ -179,7 +198,11 @@ func (b *Broker) end(sig syscall.Signal) error {
 // launch starts the process and waits until it answers.
 func (b *Broker) launch(ctx context.Context) error {
 	// Kafka itself takes a minute to give up on a port in use.
-	for _, port := range []int{b.port, b.quorum} {
+	ports := []int{b.port, b.quorum}
+	for _, l := range b.options.Listeners {
+		ports = append(ports, l.Port)
+	}
+	for _, port := range ports {
 		if err := portIsFree(port); err != nil {
 			return fmt.Errorf("start Kafka %s: %w", b.Version(), err)
 		}

@@ -51,6 +51,11 @@ func (b *Broker) properties() map[string]string {
 		"broker.heartbeat.interval.ms":             "500",
 		"broker.session.timeout.ms":                "6000", // after Kill, the old registration bars the new one for this long
 	}
+	for _, l := range b.options.Listeners {
+		all["listeners"] += fmt.Sprintf(",%s://127.0.0.1:%d", l.Name, l.Port)
+		all["advertised.listeners"] += fmt.Sprintf(",%s://%s", l.Name, l.Advertised)
+		all["listener.security.protocol.map"] += fmt.Sprintf(",%s:PLAINTEXT", l.Name)
+	}
 	maps.Copy(all, b.options.Properties)
 	return all
 }
@@ -80,6 +85,9 @@ func (b *Broker) format(ctx context.Context) error {
 	}
 	arguments := append(b.javaFlags(), "kafka.tools.StorageTool", "format",
 		"--cluster-id", clusterID, "--config", filepath.Join(b.dir, "server.properties"))
+	for _, name := range slices.Sorted(maps.Keys(b.options.Features)) {
+		arguments = append(arguments, "--feature", fmt.Sprintf("%s=%d", name, b.options.Features[name]))
+	}
 	if out, err := exec.CommandContext(ctx, "java", arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("format the storage of Kafka %s in %s: %w\n%s", b.Version(), b.dir, err, out)
 	}

@@ -34,3 +34,15 @@ func TestNothingMeasuredStillDraws(t *testing.T) {
 		t.Error(svg)
 	}
 }
+
+func TestTimelineMarksWhatWasDone(t *testing.T) {
+	svg := Timeline("t", "s", "ms", []Track{{Label: "a", From: -1, Step: 1, Y: []float64{10, 100, 20, 0}, Marks: []float64{0}}})
+	for _, want := range []string{`points="70.0,368.8 207.5,88.0 345.0,337.6 482.5,400.0 "`, `<line x1="207.5" y1="88.0" x2="207.5"`, "stroke-dasharray"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("%s is not in\n%s", want, svg)
+		}
+	}
+	if svg := Timeline("t", "s", "ms", nil); strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+		t.Error(svg)
+	}
+}

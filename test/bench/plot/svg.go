@@ -1,6 +1,7 @@
 // Package plot draws the benchmark's figures as SVG files.
 //
-// There are two forms: bars that lie, grouped, for one figure of several systems, and lines over quantiles for latencies.
+// There are three forms: bars that lie, grouped, for one figure of several systems, lines over quantiles for latencies, and
+// lines over time for what something did to them.
 package plot
 
 import (

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,6 +23,31 @@ var (
 // chain is the second state.
 type chain struct {
 	Link uint64 `json:"link"`
+}
+
+// Memory is what an address remembers in its three states.
+type Memory struct {
+	Count int64
+	Chain uint64
+	Note  string
+}
+
+// ReadMemory decodes states of an address, by name, from the bytes that a function sent; a state that is missing is zero.
+func ReadMemory(states map[string][]byte) (m Memory, err error) {
+	var link chain
+	receivers := map[string]any{countState.Name: &m.Count, chainState.Name: &link, noteState.Name: &m.Note}
+	specs := []statefun.ValueSpec{countState, chainState, noteState}
+	for _, spec := range specs {
+		value, is := states[spec.Name]
+		if !is {
+			continue
+		}
+		if err := spec.ValueType.Deserialize(bytes.NewReader(value), receivers[spec.Name]); err != nil {
+			return m, fmt.Errorf("read state %s: %w", spec.Name, err)
+		}
+	}
+	m.Chain = link.Link
+	return m, nil
 }
 
 // Functions are the three function types of the load; what they do depends on nothing but their states and input.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/router"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/history"
 )
 
@@ -17,12 +18,25 @@ const (
 	lateDelay      = 25 * time.Second
 )
 
+// wideOneIn is the share of commands that fan out, where commands do.
+const wideOneIn = 80
+
 // Ingress is one topic that the load comes in by.
 type Ingress struct {
 	Topic      string
 	Partitions int32
 	// Targets are the types that get each of its records.
 	Targets []string
+	// Keyed puts each record on the partition of its key, as Kafka's default partitioner does. Without it a key stays on
+	// one partition too, but not on the one that its id belongs to in the application: such records cross.
+	Keyed bool
+}
+
+func (in Ingress) partition(key string) int32 {
+	if in.Keyed {
+		return router.Partition(key, in.Partitions)
+	}
+	return int32(len(key)*7+int(key[len(key)-1])) % in.Partitions
 }
 
 // Root is a command as it enters by an ingress record.
@@ -37,6 +51,10 @@ type Root struct {
 type Generator struct {
 	// Inputs are all inputs that the roots so far lead to.
 	Inputs []history.Input
+	// Fan is how many messages the widest commands send; 0: no command is wide. Set it before the first root.
+	Fan int
+	// Late is the delay of the messages that another input cancels; set it before the first root. It is 25 s at first.
+	Late time.Duration
 
 	random    *rand.Rand
 	ingresses []Ingress
@@ -53,6 +71,7 @@ func NewGenerator(seed uint64, ingresses []Ingress, ids int) *Generator {
 		ingresses: ingresses,
 		ids:       ids,
 		placed:    map[string]int64{},
+		Late:      lateDelay,
 	}
 }
 
@@ -65,8 +84,7 @@ func (g *Generator) Next() Root {
 	}
 	in := g.ingresses[g.random.IntN(len(g.ingresses))]
 	r := Root{Ingress: in, Key: g.id()}
-	// A key stays on one partition, but not on the one that its id belongs to in the application: such records cross.
-	r.Partition = int32(len(r.Key)*7+int(r.Key[len(r.Key)-1])) % in.Partitions
+	r.Partition = in.partition(r.Key)
 	r.Command = g.command("")
 	if len(in.Targets) == 1 {
 		self := in.Targets[0] + "/" + r.Key
@@ -90,7 +108,7 @@ func (g *Generator) Owes() bool { return len(g.queued) > 0 }
 func (g *Generator) Probe(in Ingress, key string) Root {
 	r := Root{Ingress: in, Key: key, Command: g.command("probe-")}
 	r.Command.Note, r.Command.SlowMs = "", 0
-	r.Partition = int32(len(r.Key)*7+int(r.Key[len(r.Key)-1])) % in.Partitions
+	r.Partition = in.partition(key)
 	for _, target := range in.Targets {
 		g.expect(history.Input{ID: r.Command.ID, Address: target + "/" + key})
 	}
@@ -160,6 +178,12 @@ func noteOf(c Command) history.NoteChange {
 // grow gives a command that self will process some steps, nested at most depth deep.
 func (g *Generator) grow(c *Command, self string, depth int) {
 	if depth == 0 {
+		return
+	}
+	if g.Fan > 0 && g.random.IntN(wideOneIn) == 0 {
+		for range 1 + g.random.IntN(g.Fan) {
+			g.send(c, self, 1)
+		}
 		return
 	}
 	for range g.random.IntN(3) {
@@ -234,8 +258,8 @@ func (g *Generator) cancelAtOnce(c *Command) {
 func (g *Generator) late(c *Command, canceller string) (token string) {
 	gone, target := g.command(""), g.address()
 	token = "t" + gone.ID
-	g.expect(history.Input{ID: gone.ID, Address: target, Parent: c.ID, Delay: lateDelay, Canceller: canceller, Note: noteOf(gone)})
-	c.Steps = append(c.Steps, Step{Op: OpAfter, Target: target, DelayMs: lateDelay.Milliseconds(), Token: token, Then: &gone})
+	g.expect(history.Input{ID: gone.ID, Address: target, Parent: c.ID, Delay: g.Late, Canceller: canceller, Note: noteOf(gone)})
+	c.Steps = append(c.Steps, Step{Op: OpAfter, Target: target, DelayMs: g.Late.Milliseconds(), Token: token, Then: &gone})
 	return token
 }
 

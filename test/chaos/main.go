@@ -1,0 +1,184 @@
+// Command chaos runs workers on a real Kafka under random load, lets faults fall on workers, disks, functions, network
+// and broker, and holds everything that is left against a model.
+//
+// Everything random follows from a seed, which is printed; the same seed gives the same load and the same faults at the
+// same times, as far as processes repeat.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// options are the command's flags.
+type options struct {
+	Seed                uint64
+	Runs, Rate          int
+	Load                time.Duration
+	Faults, Brokers     string
+	Worker, Dir, Output string
+	LogLevel            string
+	Settings            []string
+	Keep, List          bool
+
+	kinds []kind
+}
+
+const usage = `Usage: go run ./test/chaos [flags]
+
+Each run starts workers on a real Kafka, gives them random trees of commands over aligned and unaligned ingress topics,
+lets 2 to 4 faults fall on them, waits until everything is done, and then checks that every effect happened exactly once
+and in order, that functions, changelog and disks agree on every state, and that nothing is left open.
+
+  go run ./test/chaos                                        30 runs on all brokers: about 25 minutes
+  go run ./test/chaos --runs 5 --brokers 4.1.0 --seed 7
+  go run ./test/chaos --runs 4 --faults stall,net-cut
+  go run ./test/chaos --list                                 the kinds of faults
+
+It needs Go, Java and Maven, and gets Kafka by itself. Exit codes: 0 all runs are good, 1 one is not, 2 wrong usage.
+
+Flags:
+`
+
+func parseFlags(arguments []string) (o options, err error) {
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	flags.Uint64Var(&o.Seed, "seed", 0, "seed of the first run, the next ones have the next numbers; 0 takes one from the clock")
+	flags.IntVar(&o.Runs, "runs", 30, "how many runs, spread over the brokers")
+	flags.IntVar(&o.Rate, "rate", 100, "ingress records a second; each leads to some three inputs")
+	flags.DurationVar(&o.Load, "load", 18*time.Second, "how long the load of a run lasts")
+	flags.StringVar(&o.Faults, "faults", "", "only these kinds of faults, as a list with commas")
+	flags.StringVar(&o.Brokers, "brokers", strings.Join(kindNames(), ","), "brokers to run on; tv1 means transaction.version 1")
+	flags.StringVar(&o.Worker, "worker", "", "the worker's program; default: built from this repository")
+	flags.StringVar(&o.Dir, "dir", "", "where to make the folder of logs and data; default: the system's")
+	flags.StringVar(&o.Output, "output", "text", "text or json; progress goes to standard error")
+	flags.StringVar(&o.LogLevel, "log-level", "info", "of the workers")
+	flags.BoolVar(&o.Keep, "keep", false, "keep the logs of good runs too")
+	flags.BoolVar(&o.List, "list", false, "list the kinds of faults")
+	flags.Func("setting", "line of the module's application document, like standbyReplicas: 1; may be repeated", func(s string) error {
+		o.Settings = append(o.Settings, s)
+		return nil
+	})
+	if err := flags.Parse(arguments); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
+	}
+	if o.Runs < 1 || o.Rate < 1 || o.Load < time.Second {
+		return o, errors.New("--runs and --rate must be at least 1, --load at least 1s")
+	}
+	if o.Output != "text" && o.Output != "json" {
+		return o, fmt.Errorf("--output is %q, want text or json", o.Output)
+	}
+	for _, name := range strings.Split(o.Brokers, ",") {
+		k, err := findKind(strings.TrimSpace(name))
+		if err != nil {
+			return o, fmt.Errorf("--brokers: %w", err)
+		}
+		o.kinds = append(o.kinds, k)
+	}
+	if o.Seed == 0 {
+		o.Seed = uint64(time.Now().UnixMilli())
+	}
+	return o, nil
+}
+
+// The exit codes.
+const (
+	exitGood = iota
+	exitBad
+	exitUsage
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "functions" {
+		if err := serveFunctions(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos functions:", err)
+			os.Exit(exitBad)
+		}
+		return
+	}
+	os.Exit(chaos(os.Args[1:]))
+}
+
+func chaos(arguments []string) int {
+	o, err := parseFlags(arguments)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitGood
+	}
+	faults, faultsErr := chooseFaults(o.Faults)
+	if err = errors.Join(err, faultsErr); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return exitUsage
+	}
+	if o.List {
+		list()
+		return exitGood
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	r, err := play(ctx, o, faults)
+	if err == nil || len(r.Runs) > 0 {
+		write := r.writeText
+		if o.Output == "json" {
+			write = r.writeJSON
+		}
+		err = errors.Join(err, write(os.Stdout))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+	if err != nil || r.Bad > 0 {
+		return exitBad
+	}
+	return exitGood
+}
+
+// play makes all runs in a folder that stays when one of them is bad.
+func play(ctx context.Context, o options, faults []fault) (report, error) {
+	if err := boxes(); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: without disk-full, this machine cannot make one without rights:", err)
+		faults = without(faults, "disk-full")
+	}
+	dir, err := os.MkdirTemp(o.Dir, "statefun-chaos-")
+	if err != nil {
+		return report{}, fmt.Errorf("make a folder for the runs: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "seed %d, %d runs, logs in %s\n", o.Seed, o.Runs, dir)
+	s := suite{options: o, faults: faults, progress: os.Stderr, dir: dir, worker: o.Worker}
+	runs, err := s.play(ctx)
+	r := newReport(o.Seed, runs)
+	if err == nil && r.Bad == 0 && !o.Keep {
+		err = os.RemoveAll(dir)
+	}
+	return r, err
+}
+
+func without(faults []fault, name string) (rest []fault) {
+	for _, f := range faults {
+		if f.name != name {
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
+func list() {
+	t := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	for _, f := range catalogue {
+		fmt.Fprintf(t, "%s\t%s\n", f.name, f.text)
+	}
+	_ = t.Flush()
+}
