@@ -335,7 +335,7 @@ func (g *gathering) plan(ctx context.Context) {
 		return
 	}
 	defer client.Close()
-	options := topics.Options{Partitions: g.settings.Partitions, ProbeTimeout: 0}
+	options := topics.Options{Partitions: g.settings.Partitions, ProbeTimeout: -1}
 	for _, name := range g.settings.Egress {
 		options.Egress = append(options.Egress, topics.Topic{Name: name})
 	}
