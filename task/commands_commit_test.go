@@ -120,7 +120,7 @@ func (w *world) unblock(args []string) error {
 	if values["age"] != "" {
 		before = w.now.Add(-must(time.ParseDuration(values["age"]))).UnixMilli()
 	}
-	w.printf("%d addresses", w.task.Unblock(w.source(plain[0]), number(values["records"], 0), before))
+	w.printf("%d addresses", w.task.Unblock(w.source(plain[0]), number(values["records"], 0), number(values["most"], 1<<30), before))
 	return nil
 }
 

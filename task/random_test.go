@@ -404,10 +404,10 @@ func (s *schedule) relief(t *rapid.T) {
 	case "relieve":
 		s.task.Relieve(int64(rapid.IntRange(1, 800).Draw(t, "bytes")))
 	case "records":
-		s.task.Unblock(rapid.SampledFrom(s.task.sources).Draw(t, "source"), rapid.IntRange(1, 3).Draw(t, "records"), 0)
+		s.task.Unblock(rapid.SampledFrom(s.task.sources).Draw(t, "source"), rapid.IntRange(1, 3).Draw(t, "records"), rapid.IntRange(1, 5).Draw(t, "most"), 0)
 	case "age":
 		age := int64(rapid.IntRange(0, 30).Draw(t, "age"))
-		s.task.Unblock(rapid.SampledFrom(s.task.sources).Draw(t, "source"), 0, s.millis()-age)
+		s.task.Unblock(rapid.SampledFrom(s.task.sources).Draw(t, "source"), 0, rapid.IntRange(1, 5).Draw(t, "most"), s.millis()-age)
 	case "sweep":
 		if _, err := s.task.Sweep(s.now); err != nil {
 			t.Fatal(err)

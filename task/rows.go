@@ -160,23 +160,35 @@ func (t *Task) Relieve(bytes int64) (found int64) {
 	return found
 }
 
-// Unblock makes rows of the inputs that keep a source's position from moving: those of its oldest records, up to
-// count of them, and every input that arrived before the given time.
-func (t *Task) Unblock(s *Source, count int, arrivedBeforeMillis int64) (found int) {
+// Unblock makes rows of the inputs that keep a source's position from moving, oldest first: those of its oldest
+// records, up to count of them, and every input that arrived before the given time. It stops after most inputs, or it
+// could be a transaction that never ends in time. It returns the number of addresses.
+func (t *Task) Unblock(s *Source, count, most int, arrivedBeforeMillis int64) (addresses int) {
 	oldest, is := s.oldest()
 	if !is {
 		return 0
 	}
-	var holding []*Mailbox
+	type held struct {
+		*Mailbox
+		first uint64
+	}
+	var holding []held
 	for _, m := range t.mailboxes {
 		in := m.firstOf(s)
 		if in != nil && (in.number < oldest+uint64(count) || in.arrived < arrivedBeforeMillis) {
-			holding = append(holding, m)
+			holding = append(holding, held{m, in.number})
 		}
 	}
-	slices.SortFunc(holding, (*Mailbox).compare)
-	for _, m := range holding {
-		t.spill(m)
+	slices.SortFunc(holding, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), a.compare(b.Mailbox))
+	})
+	inputs := 0
+	for i, m := range holding {
+		if inputs >= most {
+			return i
+		}
+		inputs += m.memory()
+		t.spill(m.Mailbox)
 	}
 	return len(holding)
 }

@@ -21,7 +21,8 @@ const (
 	// levelShare: a quiet partition is committed once in this part of the time that tombstones are kept, so that its
 	// state on disk does not grow too old to be used (H15).
 	levelShare = 8
-	// unblockedAtOnce is how many records at the head of a full window are copied.
+	// unblockedAtOnce is how many records at the head of a full window are copied, in portions of a quarter of a
+	// transaction.
 	unblockedAtOnce = 4096
 )
 
@@ -93,12 +94,13 @@ func (w *Worker) starved() bool {
 // unblock copies the inputs that hold up a source: by its full window, and by their age.
 func (w *Worker) unblock(p *partition, slow bool) {
 	most := w.Module.Application.Limits.RecordsPerSource
+	portion := max(w.Module.Application.Limits.TransactionEffects/4/max(len(w.partitions), 1), 1)
 	for _, s := range p.task.Sources() {
 		switch {
 		case s.Window() >= most*3/4 && (s.Open() <= s.Window()/4 || w.starved()): // a few hold up many that are done, or calls lack inputs
-			p.task.Unblock(s, unblockedAtOnce, 0)
+			p.task.Unblock(s, unblockedAtOnce, portion, 0)
 		case slow && s.Window() > 0:
-			p.task.Unblock(s, 0, w.now.Add(-w.patience(s.Topic)).UnixMilli())
+			p.task.Unblock(s, 0, portion, w.now.Add(-w.patience(s.Topic)).UnixMilli())
 		}
 	}
 }
