@@ -93,8 +93,9 @@ func (b *Broker) options(c Config) ([]kfake.Opt, error) {
 		kfake.WithLogger(clusterLog{b.logger}),
 		kfake.BrokerConfigs(map[string]string{
 			// Ten years: the compaction ticker never fires.
-			"log.cleaner.backoff.ms": strconv.FormatInt((10 * 365 * 24 * time.Hour).Milliseconds(), 10),
-			"log.retention.ms":       strconv.FormatInt(c.Retention.Milliseconds(), 10),
+			"log.cleaner.backoff.ms":     strconv.FormatInt((10 * 365 * 24 * time.Hour).Milliseconds(), 10),
+			"default.replication.factor": "1",
+			"log.retention.ms":           strconv.FormatInt(c.Retention.Milliseconds(), 10),
 		}),
 	}
 	if c.AutoCreate {

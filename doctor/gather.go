@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/statefun-kafka/statefun-kafka/kafka"
+	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/topics"
 )
 
@@ -81,7 +82,10 @@ func begin(clients kafka.Settings, s Settings) *Facts {
 	f := &Facts{
 		Application: id, Mailbox: topics.Mailbox(id), Changelog: topics.Changelog(id), Addresses: strings.Join(clients.Brokers(), ","),
 		SessionTimeout: s.SessionTimeout, TransactionTimeout: s.TransactionTimeout, MaxStop: s.MaxStop,
-		Protocol: s.Module.Application.GroupProtocol, Topics: map[string]*Topic{}, Egresses: s.Egress,
+		Protocol: module.GroupClassic, Topics: map[string]*Topic{}, Egresses: s.Egress,
+	}
+	if s.Module.Application.GroupProtocol == module.GroupConsumer {
+		f.Protocol = module.GroupConsumer
 	}
 	if f.SessionTimeout == 0 {
 		f.SessionTimeout = clients.SessionTimeout()

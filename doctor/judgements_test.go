@@ -175,6 +175,7 @@ var judgements = []judgement{
 	{"group.members", "two have one name", members(Member{ID: "1", Name: "w", Host: "/a"}, Member{ID: "2", Name: "w", Host: "/b"}), Broken, "has the name of the one at /a"},
 	{"group.members", "one reads other topics", members(Member{ID: "x", Name: "x", Topics: []string{"orders"}}), Broken, "subscribes to orders"},
 	{"group.members", "the name is taken by another kind", func(f *Facts) { f.Group.Kind = "share" }, Broken, "kind share"},
+	{"group.members", "it runs under the other protocol", func(f *Facts) { f.Group.Kind = module.GroupConsumer }, Warning, "of kind consumer, the module asks for classic"},
 	{"group.members", "nobody runs", members(), OK, "no worker runs"},
 	{"endpoints.reachable", "they were not tried", func(f *Facts) { f.Endpoints = nil }, Unknown, "not tried"},
 	{"endpoints.reachable", "one is away", func(f *Facts) { f.Endpoints[0].Error = "refused" }, Warning, "a/*: http://a: refused"},

@@ -169,20 +169,21 @@ func transactionLevel(f *Facts) []verdict {
 		return []verdict{ok("transaction.version %d: each transaction has an epoch of its own (KIP-890); workers use it", low)}
 	}
 	used := "the first protocol"
-	if newest, _ := newestRelease(f); newest.before(minor{4, 0}) || isRedpanda(f) {
+	if newestRelease(f).before(minor{4, 0}) || isRedpanda(f) {
 		return []verdict{ok("transaction.version %d: workers use %s, which the brokers of this release have", low, used)}
 	}
 	return []verdict{warning("kafka-features.sh --bootstrap-server "+f.Addresses+" upgrade --feature transaction.version=2",
 		"transaction.version %d on brokers that know 2: workers use %s; a late record of an old transaction is kept out less surely", low, used)}
 }
 
-func newestRelease(f *Facts) (newest minor, told bool) {
+// newestRelease is 0.0 when no broker tells its release.
+func newestRelease(f *Facts) (newest minor) {
 	for _, b := range f.answering() {
 		if m, ok := parseRelease(b.Release); ok && newest.before(m) {
-			newest, told = m, true
+			newest = m
 		}
 	}
-	return newest, told
+	return newest
 }
 
 func groupProtocols(f *Facts) []verdict {
@@ -203,7 +204,7 @@ func groupProtocols(f *Facts) []verdict {
 		return []verdict{broken("write groupProtocol: classic in the application document of the module; or run Kafka 4.0 or later, with consumer added "+setting,
 			"the brokers do not take groups of the consumer protocol (KIP-848), which the module asks for")}
 	case f.Protocol == module.GroupConsumer:
-		if newest, _ := newestRelease(f); newest.before(minor{4, 3}) {
+		if newestRelease(f).before(minor{4, 3}) {
 			return []verdict{warning("write groupProtocol: classic in the application document of the module", "consumer, which the module asks for; the Go client asks for Kafka 4.3, before which a member may be refused with STALE_MEMBER_EPOCH")}
 		}
 		return []verdict{ok("consumer (KIP-848), which the module asks for")}

@@ -136,6 +136,9 @@ func groupMembers(f *Facts) []verdict {
 		return []verdict{ok("no worker runs")}
 	}
 	var list []verdict
+	if g.Kind != "" && g.Kind != f.Protocol {
+		list = append(list, warning("stop all workers before you change groupProtocol: the two do not share a group", "the group that runs is of kind %s, the module asks for %s", g.Kind, f.Protocol))
+	}
 	named := map[string]Member{}
 	for _, m := range g.Members {
 		place := fmt.Sprintf("member %s (client %s at %s)", orText(m.Name, m.ID), m.Client, m.Host)

@@ -33,7 +33,7 @@ func (r *reader) check() {
 func (r *reader) identify() {
 	a := &r.module.Application
 	if !r.explicit {
-		a.Limits = defaultLimits
+		a.Limits, a.GroupProtocol = defaultLimits, GroupClassic
 	}
 	if r.opt.ApplicationID != "" {
 		if _, err := parseApplicationID(r.opt.ApplicationID); err != nil {

@@ -46,6 +46,71 @@ func (l *lab) begun(owner, partition int32) bool {
 	return l.rows()[rowKey{owner, string(state.ProgressKey("in", partition))}] != nil
 }
 
+// crowd writes records under keys of its own, numbers them for each key, and remembers how many there are of each.
+type crowd struct {
+	l    *lab
+	sent map[string]int
+}
+
+func (c *crowd) put(partition int32, n int) {
+	for i := range n {
+		key := fmt.Sprintf("p%dk%d", partition, i%7)
+		c.l.put("in", partition, key, fmt.Sprint("r", c.sent[key]))
+		c.sent[key]++
+	}
+}
+
+// load writes to the first two partitions until stop is called, with a client that knows of no others.
+func (c *crowd) load(name string) (stop func()) {
+	client := c.l.manual
+	stopped, over := make(chan struct{}), make(chan struct{})
+	n := 0
+	go func() {
+		defer close(over)
+		for ; ; n++ {
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+			r := &kgo.Record{Topic: "in", Partition: int32(n % 2), Key: fmt.Append(nil, name, n%2), Value: fmt.Append(nil, "r", n/2)}
+			if err := client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+				c.l.t.Error(err)
+				return
+			}
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-over
+		c.sent[name+"0"], c.sent[name+"1"] = (n+1)/2, n/2
+	}
+}
+
+// done waits for all outputs and checks that each key counts up without a gap and in the order sent.
+func (c *crowd) done() {
+	c.l.t.Helper()
+	c.l.until("all is done", func() bool {
+		out := c.l.outputs()
+		for key, n := range c.sent {
+			if len(out[key]) < n {
+				return false
+			}
+		}
+		return true
+	})
+	for key, values := range c.l.outputs() {
+		for i, v := range values {
+			if v != fmt.Sprintf("%d:r%d", i+1, i) {
+				c.l.t.Fatalf("output %d of %s is %s, of %v", i, key, v, values)
+			}
+		}
+		if len(values) != c.sent[key] {
+			c.l.t.Errorf("%s has %d outputs, want %d", key, len(values), c.sent[key])
+		}
+	}
+}
+
 // The topic grows twice under load, the second time to a count that is no multiple of the application's, so that
 // records cross. What lies in the new partitions before the worker sees them is read too; nobody's reader is replaced.
 func TestNewIngressPartitionsAreReadWhileTheWorkerRuns(t *testing.T) {
@@ -53,76 +118,23 @@ func TestNewIngressPartitionsAreReadWhileTheWorkerRuns(t *testing.T) {
 		l := newLab(t, setting{version: version, module: latest}, echo)
 		l.change = looking
 		l.up()
-		l.put("in", 0, "K", "r0")
-		l.expect("K", "1:r0")
+		l.settled()
 		var before *reader
 		l.loop(func(w *Worker) { before = w.ingress })
-
-		sent := map[string]int{}
-		send := func(partition int32, n int) {
-			for range n {
-				key := fmt.Sprintf("p%dk%d", partition, sent[""]%7)
-				l.put("in", partition, key, fmt.Sprint("r", sent[key]))
-				sent[key]++
-				sent[""]++
-			}
-		}
+		c := &crowd{l, map[string]int{}}
 		for _, count := range []int{4, 7} {
-			stop, over := make(chan struct{}), make(chan struct{})
-			load := l.manual // which knows of the old partitions only
-			loaded := 0
-			go func() {
-				defer close(over)
-				for ; ; loaded++ {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					r := &kgo.Record{Topic: "in", Partition: int32(loaded % 2), Key: fmt.Appendf(nil, "load%d-%d", count, loaded%2), Value: fmt.Append(nil, "r", loaded/2)}
-					if err := load.ProduceSync(context.Background(), r).FirstErr(); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			}()
+			stop := c.load(fmt.Sprint("load", count))
 			l.growTo("in", count)
 			for p := range int32(count) {
-				send(p, 40)
+				c.put(p, 40)
 			}
 			l.until("the new partitions have begun", func() bool { return l.begun(int32(count-1)%2, int32(count-1)) })
 			for p := range int32(count) {
-				send(p, 40)
+				c.put(p, 40)
 			}
-			close(stop)
-			<-over
-			for i := range min(loaded, 2) {
-				sent[fmt.Sprintf("load%d-%d", count, i)] = (loaded + 1 - i) / 2
-			}
+			stop()
 		}
-		delete(sent, "")
-		l.until("all is done", func() bool {
-			out := l.outputs()
-			for key, n := range sent {
-				if len(out[key]) < n {
-					return false
-				}
-			}
-			return true
-		})
-		for key, values := range l.outputs() {
-			if key == "K" {
-				continue
-			}
-			for i, v := range values {
-				if v != fmt.Sprintf("%d:r%d", i+1, i) {
-					t.Fatalf("output %d of %s is %s, of %v", i, key, v, values)
-				}
-			}
-			if len(values) != sent[key] {
-				t.Errorf("%s has %d outputs, want %d", key, len(values), sent[key])
-			}
-		}
+		c.done()
 		l.loop(func(w *Worker) {
 			if w.ingress != before {
 				t.Error("the reader was replaced, so all other partitions paused")

@@ -16,8 +16,8 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
-// settleTime is how long the worker may be without output before something counts as lost. The longest wait by design
-// is a parked address' pause.
+// settleTime is how long the workers may take for what is left when the faults are over. The longest waits by design
+// are a parked address' pause and the transaction time-out, a few seconds each.
 const settleTime = 20 * time.Second
 
 // settle waits until every expected input has its egress record, checks each of them, and that nothing follows.
@@ -39,12 +39,8 @@ func (s *sim) settle() {
 		fetches := client.PollFetches(ctx)
 		cancel()
 		fetches.EachRecord(func(r *kgo.Record) { s.record(r, lists, seen) })
-		switch {
-		case fetches.NumRecords() == 0:
-		case len(seen) == len(s.want):
+		if fetches.NumRecords() > 0 && len(seen) == len(s.want) {
 			until = time.Now().Add(300 * time.Millisecond) // nothing more may come
-		default:
-			until = time.Now().Add(settleTime)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.want)) {
@@ -116,7 +112,7 @@ func (s *sim) sender(id string, place map[string]int, records map[string]ingress
 	i := strings.LastIndexByte(id, '.')
 	if i < 0 {
 		r := records[id]
-		return fmt.Sprintf("ingress partition %d", r.partition), [2]int64{r.offset}, true
+		return fmt.Sprintf("ingress %s partition %d", r.topic, r.partition), [2]int64{r.offset}, true
 	}
 	parent, suffix := id[:i], id[i+1:]
 	n, err := strconv.Atoi(suffix)
@@ -140,6 +136,7 @@ func (s *sim) checkRows() {
 	}
 	s.checkState(truth)
 	s.checkTransactions()
+	s.checkMailbox()
 }
 
 // checkStore holds the partitions that a process owned last against the changelog; what it has of others is an
@@ -198,41 +195,52 @@ type rowKey struct {
 
 // foldChangelog is the truth: the last committed row of each key.
 func (s *sim) foldChangelog() map[rowKey][]byte {
-	ends, err := s.admin.ListEndOffsets(context.Background(), "app-changelog")
+	rows := map[rowKey][]byte{}
+	s.eachRecord("app-changelog", func(r *kgo.Record) {
+		key := rowKey{r.Partition, string(r.Key)}
+		if r.Value == nil {
+			delete(rows, key)
+		} else {
+			rows[key] = r.Value
+		}
+	})
+	return rows
+}
+
+// eachRecord visits the committed records of a topic up to its ends as they are now.
+func (s *sim) eachRecord(topic string, visit func(*kgo.Record)) {
+	ends, err := s.admin.ListEndOffsets(context.Background(), topic)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics("app-changelog"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer client.Close()
-	rows := map[rowKey][]byte{}
 	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) { left[o.Partition] = o.Offset })
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			s.t.Fatalf("the changelog cannot be read to its ends: %v are left", left)
+			s.t.Fatalf("topic %s cannot be read to its ends: %v are left", topic, left)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				key := rowKey{r.Partition, string(r.Key)}
-				if r.Value == nil {
-					delete(rows, key)
-				} else {
-					rows[key] = r.Value
-				}
+				visit(r)
 			}
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)
 			}
 		})
 	}
-	return rows
 }
 
 // checkState holds the lists of processed inputs in the changelog against the expected inputs.
@@ -263,12 +271,35 @@ func (s *sim) checkState(truth map[rowKey][]byte) {
 	}
 }
 
+// checkTransactions finds transactions that are left open, and counts the ids: a broker remembers each for days.
 func (s *sim) checkTransactions() {
-	listed, err := s.admin.ListTransactions(context.Background(), nil, []string{"Ongoing"})
+	listed, err := s.admin.ListTransactions(context.Background(), nil, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for id := range listed {
-		s.t.Errorf("transaction of %s is left open", id)
+	ids := 0
+	for id, transaction := range listed {
+		if transaction.State == "Ongoing" {
+			s.t.Errorf("transaction of %s is left open", id)
+		}
+		if strings.HasPrefix(id, "app-w") {
+			ids++
+		}
 	}
+	if most := producerSlots * s.named; ids > most {
+		s.t.Errorf("%d transactional ids of %d workers, want at most %d", ids, s.named, most)
+	}
+}
+
+// checkMailbox holds the committed offsets of the mailbox against its ends: what is behind them is markers only.
+func (s *sim) checkMailbox() {
+	left := map[int32]int64{}
+	for p, c := range s.cluster.GroupInfo("app").Commits["app-mailbox"] {
+		left[p] = c.Offset
+	}
+	s.eachRecord("app-mailbox", func(r *kgo.Record) {
+		if r.Offset >= left[r.Partition] {
+			s.t.Errorf("mailbox partition %d offset %d is not done, the group's offset is %d", r.Partition, r.Offset, left[r.Partition])
+		}
+	})
 }

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -14,33 +13,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// fault is something that goes wrong.
+type fault struct {
+	name string
+	do   func()
+}
+
 // fault lets one fault happen, or none.
 func (s *sim) fault(p *process) {
-	faults := []struct {
-		name string
-		do   func()
-	}{
-		{"kill", func() { p.kill(); p.start() }},
-		{"answer to EndTxn lost", func() { p.network.loseEnd.Store(true) }},
-		{"answer to EndTxn lost for good", func() { p.loseEnd(kerr.UnknownServerError) }},
-		{"answer to EndTxn lost, then abortable", func() { p.loseEnd(kerr.TransactionAbortable) }},
-		{"EndTxn not done, unknown error", func() { p.inject(kmsg.EndTxn, kerr.UnknownServerError, "") }},
-		{"EndTxn abortable", func() { p.inject(kmsg.EndTxn, kerr.TransactionAbortable, "") }},
-		{"EndTxn concurrent transactions", func() { p.inject(kmsg.EndTxn, kerr.ConcurrentTransactions, "") }},
-		{"answer to produce lost", func() { p.inject(kmsg.Produce, kerr.RequestTimedOut, "") }},
-		{"produce to another leader", func() { p.inject(kmsg.Produce, kerr.NotLeaderForPartition, "") }},
-		{"changelog row refused", func() { p.inject(kmsg.Produce, kerr.MessageTooLarge, "app-changelog") }},
-		{"egress record refused", func() { p.inject(kmsg.Produce, kerr.InvalidRecord, "out") }},
-		{"answer to offsets lost", func() { p.inject(kmsg.TxnOffsetCommit, kerr.RequestTimedOut, "") }},
-		{"offsets: illegal generation", func() { p.inject(kmsg.TxnOffsetCommit, kerr.IllegalGeneration, "") }},
-		{"offsets: rebalance in progress", func() { p.inject(kmsg.TxnOffsetCommit, kerr.RebalanceInProgress, "") }},
-		{"offsets: concurrent transactions", func() { p.inject(kmsg.TxnOffsetCommit, kerr.ConcurrentTransactions, "") }},
-		{"offsets: unknown member", func() { p.evict() }},
-		{"producer fenced", func() { p.steal() }},
-		{"leaders moved", func() { s.cluster.ShufflePartitionLeaders() }},
-		{"coordinators moved", func() { s.cluster.RehashCoordinators() }},
-		{"connections broken", func() { p.network.breakAll() }},
-	}
+	faults := append(append(s.processFaults(p), s.brokerFaults(p)...), s.groupFaults(p)...)
 	if s.rng.IntN(3) == 0 {
 		return
 	}
@@ -48,8 +29,103 @@ func (s *sim) fault(p *process) {
 	if !strings.Contains(f.name, *simFault) {
 		return
 	}
-	s.count(f.name)
+	s.doing = f.name
+	before := len(s.pending)
 	f.do()
+	if len(s.pending) == before {
+		s.count(f.name)
+	}
+}
+
+func (s *sim) processFaults(p *process) []fault {
+	return []fault{
+		{"kill", func() { p.kill(); p.start() }},
+		{"kill during a take-over", func() {
+			p.kill()
+			p.start()
+			if p.takesOver() {
+				p.kill()
+				p.start()
+			}
+		}},
+		{"kill of all", func() {
+			for _, p := range s.processes {
+				p.kill()
+			}
+			for _, p := range s.processes {
+				p.start()
+			}
+		}},
+		{"stall", func() { p.stall(time.Duration(50+s.rng.IntN(300))*time.Millisecond, s.rng.IntN(2) == 0) }},
+		{"stall past the session", func() {
+			p.stall(simSession+time.Duration(100+s.rng.IntN(400))*time.Millisecond, s.rng.IntN(2) == 0)
+		}},
+		{"connections broken", func() { p.network.breakAll() }},
+	}
+}
+
+func (s *sim) brokerFaults(p *process) []fault {
+	faults := []fault{
+		{"answer to EndTxn lost", func() { p.network.loseEnd.Store(true) }},
+		{"answer to EndTxn lost for good", func() { p.loseEnd(kerr.UnknownServerError) }},
+		{"answer to EndTxn lost, then abortable", func() { p.loseEnd(kerr.TransactionAbortable) }},
+		{"answer to produce lost", func() { p.inject(kmsg.Produce, kerr.RequestTimedOut, "") }},
+		{"changelog row refused", func() { p.inject(kmsg.Produce, kerr.MessageTooLarge, "app-changelog") }},
+		{"egress record refused", func() { p.inject(kmsg.Produce, kerr.InvalidRecord, "out") }},
+		{"answer to offsets lost", func() { p.inject(kmsg.TxnOffsetCommit, kerr.RequestTimedOut, "") }},
+		{"producer fenced", func() { p.steal() }},
+		{"leaders moved", func() { s.cluster.ShufflePartitionLeaders() }},
+		{"leader of one partition moved", func() { s.moveLeader() }},
+		{"coordinators moved", func() { s.cluster.RehashCoordinators() }},
+	}
+	// The matrix of what each request of a transaction can be answered with.
+	for _, m := range []struct {
+		key  kmsg.Key
+		name string
+		errs []*kerr.Error
+	}{
+		{kmsg.EndTxn, "EndTxn", []*kerr.Error{
+			kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions, kerr.NotCoordinator, kerr.TransactionAbortable, kerr.UnknownServerError,
+			kerr.OperationNotAttempted, kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidTxnState, kerr.InvalidProducerIDMapping,
+		}},
+		{kmsg.Produce, "produce", []*kerr.Error{
+			kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.InvalidProducerEpoch, kerr.TransactionAbortable, kerr.UnknownServerError,
+		}},
+		{kmsg.TxnOffsetCommit, "offsets", []*kerr.Error{
+			kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.ConcurrentTransactions, kerr.UnknownMemberID, kerr.FencedInstanceID,
+			kerr.StaleMemberEpoch, kerr.GroupIDNotFound, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.TransactionAbortable,
+		}},
+		{kmsg.InitProducerID, "producer id", []*kerr.Error{kerr.ConcurrentTransactions, kerr.CoordinatorNotAvailable, kerr.NotCoordinator}},
+		{kmsg.AddPartitionsToTxn, "partitions to the transaction", []*kerr.Error{kerr.ConcurrentTransactions, kerr.InvalidTxnState}},
+		{kmsg.AddOffsetsToTxn, "offsets to the transaction", []*kerr.Error{kerr.ConcurrentTransactions, kerr.CoordinatorNotAvailable}},
+	} {
+		err := m.errs[s.rng.IntN(len(m.errs))]
+		faults = append(faults, fault{fmt.Sprintf("%s: %s", m.name, err.Message), func() { p.inject(m.key, err, "") }})
+		faults = append(faults, faults[len(faults)-1]) // as likely as those above
+	}
+	return faults
+}
+
+func (s *sim) groupFaults(p *process) []fault {
+	return []fault{
+		{"offsets: unknown member", func() { p.evict() }},
+		{"evicted twice", func() {
+			p.evict()
+			p.takesOver()
+			p.evict()
+		}},
+		// The client gives the partitions up, and joins again under the id that it has.
+		{"membership lost, same member id", func() { p.injectGroup(kmsg.Heartbeat, kerr.UnknownServerError) }},
+		{"heartbeat: coordinator moved", func() { p.injectGroup(kmsg.Heartbeat, kerr.NotCoordinator) }},
+		{"heartbeat: illegal generation", func() { p.injectGroup(kmsg.Heartbeat, kerr.IllegalGeneration) }},
+		{"join refused", func() {
+			p.injectGroup(kmsg.JoinGroup, kerr.UnknownMemberID)
+			p.injectGroup(kmsg.Heartbeat, kerr.RebalanceInProgress)
+		}},
+		{"offsets not stable", func() {
+			s.arm(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "app", Err: kerr.UnstableOffsetCommit, Count: 3})
+		}},
+	}
 }
 
 // loseEnd loses the answer to an EndTxn. The client asks again by itself, and what it is answered then tells nothing of
@@ -57,14 +133,12 @@ func (s *sim) fault(p *process) {
 func (p *process) loseEnd(again *kerr.Error) {
 	asked := 0
 	p.network.loseEnd.Store(true)
-	p.s.pending = append(p.s.pending, p.s.cluster.Fault(kfake.Fault{
-		Keys: []kmsg.Key{kmsg.EndTxn}, Err: again, When: func(kmsg.Request) bool { asked++; return asked > 1 },
-	}))
+	p.s.arm(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: again, When: func(kmsg.Request) bool { asked++; return asked > 1 }})
 }
 
 func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
-	id := fmt.Sprintf("app-%s-%d", p.name, rand.IntN(producerSlots))
-	f := kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + rand.IntN(2), TxnID: id}
+	id := fmt.Sprintf("app-%s-%d", p.name, p.s.rng.IntN(producerSlots))
+	f := kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Topic: topic, Count: 1 + p.s.rng.IntN(2), TxnID: id}
 	if key == kmsg.Produce { // kfake matches no transactional id there: such a fault would never happen
 		f.TxnID = ""
 		f.When = func(r kmsg.Request) bool {
@@ -72,7 +146,35 @@ func (p *process) inject(key kmsg.Key, err *kerr.Error, topic string) {
 			return t != nil && *t == id
 		}
 	}
-	p.s.pending = append(p.s.pending, p.s.cluster.Fault(f))
+	p.s.arm(f)
+}
+
+func (p *process) injectGroup(key kmsg.Key, err *kerr.Error) {
+	name := p.name
+	p.s.arm(kfake.Fault{
+		Keys: []kmsg.Key{key}, Err: err, When: func(r kmsg.Request) bool {
+			var id *string
+			switch r := r.(type) {
+			case *kmsg.HeartbeatRequest:
+				id = r.InstanceID
+			case *kmsg.JoinGroupRequest:
+				if r.MemberID != "" {
+					id = r.InstanceID
+				}
+			}
+			return id != nil && *id == name
+		},
+	})
+}
+
+// moveLeader gives one partition of a topic to another broker.
+func (s *sim) moveLeader() {
+	topics := []string{"app-changelog", "app-mailbox", "in", "in2", "out"}
+	topic := topics[s.rng.IntN(len(topics))]
+	p := int32(s.rng.IntN(simPartitions))
+	if leader := s.cluster.LeaderFor(topic, p); leader >= 0 {
+		s.cluster.MoveTopicPartition(topic, p, (leader+1)%simBrokers)
+	}
 }
 
 // evict makes the group forget the worker, who finds out at his next heartbeat or commit.

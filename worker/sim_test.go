@@ -2,10 +2,8 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -16,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,10 +22,10 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/router"
 )
 
-// The simulation runs the real worker on a broker in the process, lets faults fall on every step of a transaction,
-// kills the worker with its disk kept, cut short, lost or put back from an older copy, and holds what
-// read_committed readers, the changelog and the store have at the end against what the records asked for.
-// A seed decides the load and the faults; goroutines and clocks remain, so a seed repeats a run only in kind.
+// The simulation runs one to four real workers on brokers in the process, lets faults fall on every step of a
+// transaction and of the membership, kills and stalls workers, with their disks kept, cut short, lost or put back from
+// an older copy, adds and stops some, and holds what read_committed readers, the changelog and the stores have at the
+// end against what the records asked for. A seed decides the load, the faults and the shape of the group; goroutines and clocks remain, so a seed repeats a run only in kind.
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed only")
 	simFirst = flag.Uint64("sim.first", 1, "first seed")
@@ -42,61 +39,61 @@ func TestSimulation(t *testing.T) {
 		first, n = *simSeed, 1
 	}
 	faults := map[string]int{}
-	inputs := 0
+	runs, inputs := 0, 0
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			s := newSim(t, seed)
 			s.run()
+			runs++
 			inputs += len(s.want)
 			for f, count := range s.faults {
 				faults[f] += count
 			}
+			t.Log(s.summary())
 		})
 		if t.Failed() {
 			break
 		}
 	}
+	total := 0
 	for _, f := range slices.Sorted(maps.Keys(faults)) {
-		t.Logf("%-40s %d", f, faults[f])
+		t.Logf("%-50s %d", f, faults[f])
+		total += faults[f]
 	}
-	t.Logf("%d inputs checked", inputs)
+	t.Logf("%d runs, seeds %d to %d: %d inputs checked, %d faults of %d kinds", runs, first, first+n-1, inputs, total, len(faults))
 }
 
 const (
 	simPartitions = 3
+	simUnaligned  = 2 // partitions of the second ingress topic
 	simAddresses  = 9
+	simBrokers    = 3
+	simSession    = time.Second
 )
 
 // sim is one run.
 type sim struct {
 	*world
+	seed    uint64
+	shape   shape
 	rng     *rand.Rand
 	cluster *kfake.Cluster
 	admin   *kadm.Client
 	want    map[string]int // input id → address that must process it once
 	sent    []ingressRecord
 	faults  map[string]int
-	pending []*kfake.FaultHandle // that may not have happened yet
+	pending []armed // faults that may not have happened yet
 	log     *logBuffer
 	mood    atomic.Int64 // of the functions
 	manual  *kgo.Client
+	named   int    // names given
+	doing   string // the fault that is being done
 
 	processes []*process
 }
 
-// process is one worker under its name, with its disk.
-type process struct {
-	s       *sim
-	name    string
-	worker  *Worker
-	ended   chan error
-	cancel  context.CancelFunc
-	network *network
-	disk    *vfs.MemFS
-	old     *vfs.MemFS // an older copy of the disk
-}
-
 type ingressRecord struct {
+	topic     string
 	partition int32
 	offset    int64
 	address   int
@@ -105,11 +102,13 @@ type ingressRecord struct {
 
 func newSim(t *testing.T, seed uint64) *sim {
 	rng := rand.New(rand.NewPCG(seed, 7))
+	shape := shapeOf(seed)
 	options := []kfake.Opt{
-		kfake.NumBrokers(3), kfake.SeedTopics(simPartitions, "in", "out"), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+		kfake.NumBrokers(simBrokers), kfake.SeedTopics(simPartitions, "in", "out"), kfake.SeedTopics(simUnaligned, "in2"),
+		kfake.GroupMinSessionTimeout(100 * time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "315360000000", "group.initial.rebalance.delay.ms": "0"}),
 	}
-	if seed%2 == 0 {
+	if shape.first {
 		options = append(options, kfake.MaxVersions(kversion.FromString("v3.9")))
 	}
 	cluster, err := kfake.NewCluster(options...)
@@ -118,22 +117,19 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	t.Cleanup(cluster.Close)
 	s := &sim{
-		world: newWorldAt(t, moduleText, cluster.ListenAddrs()...), rng: rng, cluster: cluster,
+		world: newWorldAt(t, shape.module(), cluster.ListenAddrs()...), seed: seed, shape: shape, rng: rng, cluster: cluster,
 		want: map[string]int{}, faults: map[string]int{}, log: &logBuffer{},
 	}
-	workers := 1
-	if seed%3 == 0 {
-		workers = 2
-	}
-	for i := range workers {
-		s.processes = append(s.processes, &process{s: s, name: fmt.Sprint("w", i+1), disk: vfs.NewCrashableMem()})
-	}
 	s.admin = kadm.NewClient(s.client)
+	if shape.redpanda {
+		s.likeRedpanda()
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d: the worker said:\n%s", seed, s.log.tail(400))
+			t.Logf("seed %d, %s: the workers said:\n%s", seed, shape, s.log.tail(400))
 			s.dump("out")
 			s.dump("app-changelog")
+			s.dump("app-mailbox")
 		}
 	})
 	return s
@@ -141,61 +137,42 @@ func newSim(t *testing.T, seed uint64) *sim {
 
 func (s *sim) count(fault string) { s.faults[fault]++ }
 
-// start begins a process on the disk as it is.
-func (p *process) start() {
-	s := p.s
-	p.network = &network{}
-	c := s.config("/state")
-	c.WorkerID, c.Functions, c.FileSystem = p.name, s.function, p.disk
-	c.SessionTimeout, c.TransactionTimeout = 2*time.Second, 2*time.Second
-	c.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("process", p.name)
-	c.ClientOptions = []kgo.Opt{
-		kgo.Dialer(p.network.dial), kgo.WithHooks(p.network), kgo.MetadataMinAge(20 * time.Millisecond),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
-	}
-	worker, err := New(c)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.worker, p.cancel, p.ended = worker, cancel, make(chan error, 1)
-	go func(ended chan error) { ended <- worker.Run(ctx) }(p.ended)
+// armed is a fault of the brokers that comes with the next request that fits.
+type armed struct {
+	name   string
+	handle *kfake.FaultHandle
 }
 
-// kill ends the process as kill -9 does: its connections break, nothing more of it reaches broker or disk.
-func (p *process) kill() {
-	s := p.s
-	p.network.cut()
-	clone := p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: rand.New(rand.NewPCG(s.rng.Uint64(), 1))})
-	worker := p.worker
-	worker.post(func() { worker.fail(errKilled) })
-	p.cancel()
-	<-p.ended
-	switch s.rng.IntN(8) {
-	case 0:
-		s.count("disk lost")
-		clone = vfs.NewCrashableMem()
-	case 1:
-		if p.old != nil {
-			s.count("disk put back from an older copy")
-			clone = p.old.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+func (s *sim) arm(f kfake.Fault) { s.pending = append(s.pending, armed{s.doing, s.cluster.Fault(f)}) }
+
+// disarm takes back the faults that have not happened, and does not count them.
+func (s *sim) disarm() {
+	for _, f := range s.pending {
+		f.handle.Remove()
+		if f.handle.Hits() > 0 {
+			s.count(f.name)
 		}
-	case 2:
-		p.old = clone
 	}
-	p.disk = clone
 }
 
-var errKilled = errors.New("killed")
+// summary is one line on a run that is over.
+func (s *sim) summary() string {
+	n := 0
+	for _, count := range s.faults {
+		n += count
+	}
+	return fmt.Sprintf("seed %d: %s: %d records, %d inputs, %d faults", s.seed, s.shape, len(s.sent), len(s.want), n)
+}
 
 func (s *sim) run() {
-	for _, p := range s.processes {
-		p.start()
+	for range s.shape.workers {
+		s.add()
 	}
-	for range 25 {
-		s.load(4 + s.rng.IntN(10))
+	for step := range s.shape.steps {
+		s.load(2 + s.rng.IntN(8))
 		s.fault(s.processes[s.rng.IntN(len(s.processes))])
-		time.Sleep(time.Duration(s.rng.IntN(30)) * time.Millisecond) // the pace of the load; nothing waits for it
+		s.change(step)
+		time.Sleep(time.Duration(s.rng.IntN(s.shape.pause)) * time.Millisecond) // the pace of the load; nothing waits for it
 		for _, p := range s.processes {
 			select {
 			case err := <-p.ended:
@@ -204,40 +181,63 @@ func (s *sim) run() {
 			}
 		}
 	}
-	for _, f := range s.pending {
-		f.Remove()
-	}
+	s.disarm()
 	for _, p := range s.processes {
 		p.network.heal()
-		p.worker.catalog.Forget("out") // else a refused record is remembered for longer than the test waits
 	}
 	s.settle()
-	for _, p := range s.processes {
-		p.cancel()
-		if err := <-p.ended; err != nil {
-			s.t.Fatalf("clean stop of %s: %v", p.name, err)
-		}
+	s.stopAll()
+	s.checkRows()
+	if s.shape.compacted && !s.t.Failed() {
+		s.again()
 	}
+}
+
+func (s *sim) stopAll() {
+	for _, p := range s.processes {
+		p.stop()
+	}
+}
+
+// again compacts the changelog, which drops markers, loses every disk, and goes on with one worker: each address must
+// have the state that it had.
+func (s *sim) again() {
+	s.cluster.Compact()
+	s.processes = nil
+	s.add()
+	for a := range simAddresses {
+		s.loadOne(a)
+	}
+	s.settle()
+	s.stopAll()
 	s.checkRows()
 }
 
-// load produces records; some of them to another partition than their key's, as a producer with a partitioner of its
-// own does.
+// load produces records of random addresses.
 func (s *sim) load(n int) {
 	for range n {
-		a := s.rng.IntN(simAddresses)
-		id := fmt.Sprintf("r%d", len(s.sent))
-		p := router.Partition(address(a), simPartitions)
-		if s.rng.IntN(5) == 0 {
-			p = int32(s.rng.IntN(simPartitions))
-		}
-		r := &kgo.Record{Topic: "in", Partition: p, Key: []byte(address(a)), Value: []byte(id)}
-		if err := s.producer().ProduceSync(context.Background(), r).FirstErr(); err != nil {
-			s.t.Fatal(err)
-		}
-		s.sent = append(s.sent, ingressRecord{r.Partition, r.Offset, a, id})
-		s.expect(id, a)
+		s.loadOne(s.rng.IntN(simAddresses))
 	}
+}
+
+// loadOne produces a record of an address: in the topic that is aligned with the application or in the other one, and
+// now and then to another partition than its key's, as a producer with a partitioner of its own does.
+func (s *sim) loadOne(a int) {
+	id := fmt.Sprintf("r%d", len(s.sent))
+	topic, partitions := "in", int32(simPartitions)
+	if s.rng.IntN(4) == 0 {
+		topic, partitions = "in2", simUnaligned
+	}
+	p := router.Partition(address(a), partitions)
+	if s.rng.IntN(5) == 0 {
+		p = int32(s.rng.IntN(int(partitions)))
+	}
+	r := &kgo.Record{Topic: topic, Partition: p, Key: []byte(address(a)), Value: []byte(id)}
+	if err := s.producer().ProduceSync(context.Background(), r).FirstErr(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.sent = append(s.sent, ingressRecord{topic, r.Partition, r.Offset, a, id})
+	s.expect(id, a)
 }
 
 func (s *sim) producer() *kgo.Client {

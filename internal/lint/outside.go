@@ -84,7 +84,7 @@ var starts = map[string]int{
 	"state":   1, // the background flush
 	"worker":  7, // spawn, the producers' opening, the wait for a client's metadata, and what the loop starts
 	"rescale": 1, // the wait for what the producer acknowledges
-	"doctor":  5, // questions that are asked beside each other and waited for together
+	"doctor":  1, // questions that are asked beside each other and waited for together
 	// The signal, the worker and the servers beside each other, and the read of standard input in send.
 	"cmd/statefun-kafka": 5,
 }

@@ -49,7 +49,7 @@ func (f *fleet) whole(ctx context.Context, lag int) error {
 	return f.until(ctx, "the group to be whole", fleetPatience, func() (string, error) {
 		held, state, err := f.owned(ctx)
 		if err != nil {
-			return err.Error(), nil // The coordinator is not up yet, or moves.
+			state = err.Error() // The coordinator is not up yet, or moves.
 		}
 		if lack := f.uneven(held, state); lack != "" {
 			return lack, nil

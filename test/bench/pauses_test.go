@@ -47,7 +47,7 @@ func TestARoundIsJudgedByTheInputsThatWaited(t *testing.T) {
 		late[seq] = 6*s - time.Duration(seq-5)*s/10
 	}
 	late[66] = 700 * time.Millisecond  // the other partition, at 6.1 s
-	late[85] = 900 * time.Millisecond  // at 8 s, after the return
+	late[85] = 2500 * time.Millisecond // at 8 s, after the return
 	late[15] = 300 * time.Millisecond  // at 1 s, before anything
 	late[99] = 9999 * time.Millisecond // at 9.4 s, after the round
 	o := history(110, late)
@@ -57,16 +57,25 @@ func TestARoundIsJudgedByTheInputsThatWaited(t *testing.T) {
 		serves: map[int32]time.Time{1: at(6 * s), 3: at(5 * s)},
 	}
 	p := r.judge(o, true)
-	want := pause{Worker: "w", Partitions: 1, First: 1, All: 2, Gap: 6 - 3.62, Wait: 2.2, Others: 0.7, Return: 0.9, Before: 0.3, Ack: 0.094}
+	want := pause{Worker: "w", Partitions: 1, First: 1, All: 2, Gap: 6 - 3.62, Wait: 2.2, Others: 0.7, Return: 2.5, Before: 0.3, Ack: 0.094}
 	if figures(p) != figures(want) {
 		t.Fatalf("stays away:\n%+v, want\n%+v", p, want)
 	}
 	// A worker that starts again at once is judged up to the end of the round.
-	r.back, want.Return, want.Wait = at(4*s), 0, 2.2
+	r.back, want.Return, want.Wait = at(4*s), 0, 2.5
 	late[84] = 800 * time.Millisecond
 	want.Others = 0.8
 	if p = r.judge(history(110, late), false); figures(p) != figures(want) {
 		t.Fatalf("comes back:\n%+v, want\n%+v", p, want)
+	}
+}
+
+func TestOutputsThatCameInAnotherOrderMakeNoGap(t *testing.T) {
+	o := history(30, map[int]time.Duration{11: 250 * time.Millisecond}) // comes at 0.85 s, after number 13
+	o.load.began = o.load.began.Add(time.Second)
+	got := o.gap(o.load.began, o.load.began.Add(time.Second), []int32{1})
+	if want := 400 * time.Millisecond; got != want {
+		t.Fatalf("gap %v, want %v", got, want)
 	}
 }
 
@@ -89,9 +98,9 @@ func TestTimelineShowsTheMiddleRound(t *testing.T) {
 	late := map[int]time.Duration{45: 1500 * time.Millisecond} // due at 4 s
 	o := history(200, late)
 	tr := &trial{}
-	for _, took := range []time.Duration{3, 1, 2} {
+	for _, took := range []time.Duration{3 * time.Second, time.Second, 2 * time.Second} {
 		at := o.load.began.Add(4 * time.Second)
-		tr.rounds = append(tr.rounds, round{owned: []int32{1}, at: at, served: at.Add(took * time.Second)})
+		tr.rounds = append(tr.rounds, round{owned: []int32{1}, at: at, served: at.Add(took)})
 	}
 	line := tr.timeline(o)
 	if len(line.Waits) != 70 || line.From != -2 || line.Waits[20] != 1500 || line.Others[21] != 20 {

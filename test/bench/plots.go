@@ -62,7 +62,7 @@ func (r *report) groups(asked []scenario, figure func(*result) float64) []plot.G
 		g := plot.Group{Name: s.Title}
 		for i := range r.Results {
 			row := &r.Results[i]
-			if row.Scenario != s.Name || !row.ok() || row.PerSecond == 0 {
+			if row.Scenario != s.Name || !row.ok() || row.PerSecond == 0 || s.Fleet {
 				continue
 			}
 			b := plot.Bar{Label: row.Title, Color: color(row.System), Value: figure(row)}

@@ -135,10 +135,11 @@ func TestTableNamesRatioAndVerdict(t *testing.T) {
 func TestPlotsAreWellFormed(t *testing.T) {
 	dir := t.TempDir()
 	r := report{Results: sample(), Machine: "m", Kafka: "4"}
+	r.Results = append(r.Results, result{Scenario: "rolling", System: "worker", Timeline: &timeline{From: -2, Step: 0.1, Waits: []float64{3, 900}, Marks: []float64{0}}})
 	if err := r.writePlots(dir, scenarios(options{})); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"throughput.svg", "cpu.svg", "latency-200.svg"} {
+	for _, name := range []string{"throughput.svg", "cpu.svg", "latency-200.svg", "rolling.svg"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

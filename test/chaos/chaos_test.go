@@ -135,7 +135,7 @@ func TestTheReportCountsFaultsThatFellAndNamesBadRuns(t *testing.T) {
 		Plan: plan{Seed: 6, Faults: []plannedFault{{Kind: "kill"}}}, Broker: "3.9.1", Figures: figures{Inputs: 5},
 		Violations: []violation{{"lost", "input 9"}}, Missed: map[string]int{"kill": 1}, Folder: "somewhere",
 	}
-	r := newReport(5, []outcome{good, bad})
+	r := newReport(options{Seed: 5, given: " --load 6s"}, []outcome{good, bad})
 	if r.Faults["kill"] != 1 || r.Faults["stall"] != 1 || r.Bad != 1 || r.Totals.Inputs != 15 {
 		t.Errorf("report: %+v", r)
 	}
@@ -143,7 +143,7 @@ func TestTheReportCountsFaultsThatFellAndNamesBadRuns(t *testing.T) {
 	if err := r.writeText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"lost: input 9", "--seed 6 --runs 1 --brokers 3.9.1", "somewhere", "2 runs from seed 5: 1 good, 1 bad"} {
+	for _, part := range []string{"lost: input 9", "--seed 6 --runs 1 --brokers 3.9.1 --load 6s", "somewhere", "2 runs from seed 5: 1 good, 1 bad"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("the text lacks %q:\n%s", part, &text)
 		}
@@ -152,6 +152,7 @@ func TestTheReportCountsFaultsThatFellAndNamesBadRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back report
+	r.given = "" // goes into the text only
 	if err := json.Unmarshal(encoded.Bytes(), &back); err != nil || !reflect.DeepEqual(back, r) {
 		t.Errorf("JSON gives back %+v (%v)", back, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -30,6 +31,8 @@ type options struct {
 	Keep, List          bool
 
 	kinds []kind
+	given string // the flags that a repetition of a run needs
+	noBox error  // why this machine has no small disks
 }
 
 const usage = `Usage: go run ./test/chaos [flags]
@@ -92,6 +95,14 @@ func parseFlags(arguments []string) (o options, err error) {
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixMilli())
 	}
+	flags.Visit(func(f *flag.Flag) {
+		if slices.Contains([]string{"load", "rate", "faults"}, f.Name) {
+			o.given += fmt.Sprintf(" --%s %s", f.Name, f.Value)
+		}
+	})
+	for _, s := range o.Settings {
+		o.given += fmt.Sprintf(" --setting %q", s)
+	}
 	return o, nil
 }
 
@@ -148,9 +159,8 @@ func chaos(arguments []string) int {
 
 // play makes all runs in a folder that stays when one of them is bad.
 func play(ctx context.Context, o options, faults []fault) (report, error) {
-	if err := boxes(); err != nil {
-		fmt.Fprintln(os.Stderr, "chaos: without disk-full, this machine cannot make one without rights:", err)
-		faults = without(faults, "disk-full")
+	if o.noBox = boxes(); o.noBox != nil {
+		fmt.Fprintln(os.Stderr, "chaos: without disk-full, this machine has no small disks for everyone:", o.noBox)
 	}
 	dir, err := os.MkdirTemp(o.Dir, "statefun-chaos-")
 	if err != nil {
@@ -159,20 +169,11 @@ func play(ctx context.Context, o options, faults []fault) (report, error) {
 	fmt.Fprintf(os.Stderr, "seed %d, %d runs, logs in %s\n", o.Seed, o.Runs, dir)
 	s := suite{options: o, faults: faults, progress: os.Stderr, dir: dir, worker: o.Worker}
 	runs, err := s.play(ctx)
-	r := newReport(o.Seed, runs)
+	r := newReport(o, runs)
 	if err == nil && r.Bad == 0 && !o.Keep {
 		err = os.RemoveAll(dir)
 	}
 	return r, err
-}
-
-func without(faults []fault, name string) (rest []fault) {
-	for _, f := range faults {
-		if f.name != name {
-			rest = append(rest, f)
-		}
-	}
-	return rest
 }
 
 func list() {

@@ -15,10 +15,12 @@ type report struct {
 	Brokers map[string]int `json:"runsByBroker"`
 	Totals  figures        `json:"totals"`
 	Bad     int            `json:"badRuns"`
+
+	given string
 }
 
-func newReport(seed uint64, runs []outcome) report {
-	r := report{Seed: seed, Runs: runs, Faults: map[string]int{}, Brokers: map[string]int{}}
+func newReport(from options, runs []outcome) report {
+	r := report{Seed: from.Seed, given: from.given, Runs: runs, Faults: map[string]int{}, Brokers: map[string]int{}}
 	for i := range runs {
 		o := &runs[i]
 		r.Brokers[o.Broker]++
@@ -46,7 +48,7 @@ const mostShown = 8 // violations of one run in the text
 
 func (r report) writeText(w io.Writer) error {
 	for i := range r.Runs {
-		r.Runs[i].writeBad(w)
+		r.Runs[i].writeBad(w, r.given)
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "\nFAULT\tINJECTED\t")
@@ -87,11 +89,11 @@ func (r report) writeText(w io.Writer) error {
 	return err
 }
 
-func (o *outcome) writeBad(w io.Writer) {
+func (o *outcome) writeBad(w io.Writer, given string) {
 	if o.good() {
 		return
 	}
-	fmt.Fprintf(w, "\nseed %d on Kafka %s: %s\n  repeat: %s\n  logs: %s\n", o.Plan.Seed, o.Broker, o.Plan, repeat(o), o.Folder)
+	fmt.Fprintf(w, "\nseed %d on Kafka %s: %s\n  repeat: %s\n  logs: %s\n", o.Plan.Seed, o.Broker, o.Plan, repeat(o, given), o.Folder)
 	if o.Error != "" {
 		fmt.Fprintf(w, "  could not run: %s\n", o.Error)
 	}
@@ -105,6 +107,6 @@ func (o *outcome) writeBad(w io.Writer) {
 }
 
 // repeat is the command line of the same run.
-func repeat(o *outcome) string {
-	return fmt.Sprintf("go run ./test/chaos --seed %d --runs 1 --brokers %s", o.Plan.Seed, o.Broker)
+func repeat(o *outcome, given string) string {
+	return fmt.Sprintf("go run ./test/chaos --seed %d --runs 1 --brokers %s%s", o.Plan.Seed, o.Broker, given)
 }

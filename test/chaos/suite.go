@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -115,7 +114,10 @@ func (s *suite) playOne(ctx context.Context, c *cluster, p plan) (o outcome) {
 	if err = r.play(ctx); err == nil {
 		o.Figures, err = r.settle(ctx)
 	}
-	if err = errors.Join(err, context.Cause(ctx)); err != nil {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
 		o.Error = err.Error()
 	}
 	r.mu.Lock()

@@ -1,0 +1,127 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// process is one worker under its name, with its disk.
+type process struct {
+	s       *sim
+	name    string
+	worker  *Worker
+	ended   chan error
+	cancel  context.CancelFunc
+	network *network
+	wake    func() // ends a stall; never nil while it runs
+	disk    *vfs.MemFS
+	old     *vfs.MemFS // an older copy of the disk
+}
+
+// add makes a process under the next name and starts it.
+func (s *sim) add() {
+	p := &process{s: s, name: s.nextName(), disk: vfs.NewCrashableMem()}
+	s.processes = append(s.processes, p)
+	p.start()
+}
+
+// start begins a process on the disk as it is.
+func (p *process) start() {
+	s := p.s
+	p.network, p.wake = &network{}, func() {}
+	c := s.config("/state")
+	c.WorkerID, c.Functions, c.FileSystem = p.name, s.function, p.disk
+	c.SessionTimeout, c.TransactionTimeout = simSession, 2*time.Second
+	c.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("process", p.name)
+	c.ClientOptions = []kgo.Opt{
+		kgo.Dialer(p.network.dial), kgo.WithHooks(p.network), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
+	}
+	worker, err := New(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.worker, p.cancel, p.ended = worker, cancel, make(chan error, 1)
+	go func(ended chan error) { ended <- worker.Run(ctx) }(p.ended)
+}
+
+var errKilled = errors.New("killed")
+
+// kill ends the process as kill -9 does: its connections break, nothing more of it reaches broker or disk.
+func (p *process) kill() {
+	s := p.s
+	p.network.cut()
+	p.wake()
+	clone := p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: rand.New(rand.NewPCG(s.rng.Uint64(), 1))})
+	worker := p.worker
+	worker.post(func() { worker.fail(errKilled) })
+	p.cancel()
+	<-p.ended
+	switch s.rng.IntN(8) {
+	case 0:
+		s.count("disk lost")
+		clone = vfs.NewCrashableMem()
+	case 1:
+		if p.old != nil {
+			s.count("disk put back from an older copy")
+			clone = p.old.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+		}
+	case 2:
+		p.old = clone
+	}
+	p.disk = clone
+}
+
+// stop ends the process as SIGTERM does.
+func (p *process) stop() {
+	p.network.thaw()
+	p.wake()
+	p.cancel()
+	if err := <-p.ended; err != nil {
+		p.s.t.Fatalf("clean stop of %s: %v", p.name, err)
+	}
+}
+
+// stall stops the process for a while as SIGSTOP and SIGCONT do, or only its network.
+func (p *process) stall(d time.Duration, networkOnly bool) {
+	network, still := p.network, make(chan struct{})
+	p.wake()
+	network.freeze()
+	if !networkOnly {
+		p.worker.post(func() { <-still })
+	}
+	over := time.AfterFunc(d, func() {
+		close(still)
+		network.thaw()
+	})
+	p.wake = func() {
+		if over.Stop() {
+			close(still)
+			network.thaw()
+		}
+	}
+}
+
+// takesOver waits until the process is in the middle of a take-over, or has none for a while.
+func (p *process) takesOver() (is bool) {
+	for range 100 {
+		answer := make(chan bool, 1)
+		p.worker.post(func() { answer <- len(p.worker.takeovers) > 0 })
+		select {
+		case is = <-answer:
+		case <-time.After(20 * time.Millisecond): // it has not begun to turn
+		}
+		if is {
+			return true
+		}
+		time.Sleep(time.Millisecond) // nothing tells the moment
+	}
+	return false
+}

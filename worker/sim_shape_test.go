@@ -1,0 +1,140 @@
+package worker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// shape is what a seed makes of the application: how many workers, what becomes of the group, on what kind of broker.
+type shape struct {
+	kind      string
+	workers   int // at the start
+	steps     int
+	pause     int  // ms, at most, between two steps
+	first     bool // the first transaction protocol
+	redpanda  bool
+	standby   bool
+	compacted bool // the changelog is compacted at the end and the disks are lost
+}
+
+func shapeOf(seed uint64) shape {
+	s := shape{steps: 25, pause: 30, first: seed%2 == 0, redpanda: seed%6 == 4, standby: seed%7 == 3, compacted: seed%5 == 2}
+	switch seed % 8 {
+	case 1, 6:
+		s.kind, s.workers = "one worker", 1
+	case 2, 5:
+		s.kind, s.workers, s.pause = "two workers", 2, 60
+	case 3, 0:
+		s.kind, s.workers, s.steps, s.pause = "1 to 4 to 2 workers", 1, 36, 80
+	case 4:
+		s.kind, s.workers, s.steps, s.pause = "rolling restart of 3", 3, 30, 80
+	case 7:
+		s.kind, s.workers, s.pause = "four workers", 4, 60
+	}
+	return s
+}
+
+// String describes it for a summary.
+func (s shape) String() string {
+	also := []string{s.kind}
+	for what, is := range map[string]bool{"first transaction protocol": s.first, "second transaction protocol": !s.first} {
+		if is {
+			also = append(also, what)
+		}
+	}
+	if s.redpanda {
+		also = append(also, "as Redpanda answers")
+	}
+	if s.standby {
+		also = append(also, "standbys")
+	}
+	if s.compacted {
+		also = append(also, "compacted")
+	}
+	return strings.Join(also, ", ")
+}
+
+func (s shape) module() string {
+	const topic = "    - topic: in\n      valueType: test/command\n      targets: [test/f]\n"
+	lines := []string{topic, topic + strings.Replace(topic, "topic: in", "topic: in2", 1)}
+	if s.standby {
+		lines = append(lines, "  id: app", "  id: app\n  standbyReplicas: 1")
+	}
+	return replaced(lines...)
+}
+
+// nextName names a worker. A stopped worker's name is taken again, so that its transactional ids are too.
+func (s *sim) nextName() string {
+	for n := 1; ; n++ {
+		name := fmt.Sprint("w", n)
+		taken := false
+		for _, p := range s.processes {
+			taken = taken || p.name == name
+		}
+		if !taken {
+			s.named = max(s.named, n)
+			return name
+		}
+	}
+}
+
+// change changes the group at a step, by the shape.
+func (s *sim) change(step int) {
+	switch s.shape.kind {
+	case "1 to 4 to 2 workers":
+		switch step {
+		case 5, 9, 13:
+			s.count("worker added")
+			s.add()
+		case 22, 28:
+			s.count("worker stopped")
+			i := s.rng.IntN(len(s.processes))
+			s.processes[i].stop()
+			s.processes = append(s.processes[:i], s.processes[i+1:]...)
+		}
+	case "rolling restart of 3":
+		if step%8 == 5 {
+			s.count("worker restarted")
+			p := s.processes[step/8%len(s.processes)]
+			p.stop()
+			p.start()
+		}
+	}
+}
+
+// likeRedpanda makes the brokers answer as Redpanda does where it differs (H15): there is no second transaction protocol
+// and no KIP-848, which the version sees to, and offsets that come while a rebalance completes are refused with
+// CONCURRENT_TRANSACTIONS. That compaction keeps no markers is tried at the end of a compacted run.
+func (s *sim) likeRedpanda() {
+	var completes time.Time // touched by the cluster's goroutine only
+	note := func(kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		completes = time.Now().Add(20 * time.Millisecond)
+		return nil, nil, false
+	}
+	s.cluster.ControlKey(int16(kmsg.JoinGroup), note)
+	s.cluster.ControlKey(int16(kmsg.SyncGroup), note)
+	s.cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		if time.Now().After(completes) {
+			return nil, nil, false
+		}
+		request := r.(*kmsg.TxnOffsetCommitRequest)
+		response := request.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+		for _, t := range request.Topics {
+			answer := kmsg.NewTxnOffsetCommitResponseTopic()
+			answer.Topic, answer.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				q := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+				q.Partition, q.ErrorCode = p.Partition, kerr.ConcurrentTransactions.Code
+				answer.Partitions = append(answer.Partitions, q)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, true
+	})
+}
