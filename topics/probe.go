@@ -38,7 +38,7 @@ func probeTransactions(ctx context.Context, cl *kgo.Client, applicationID string
 	for {
 		err := initProducer(bounded, cl, id)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, kerr.ConcurrentTransactions): // another worker tries just now: transactions work
 			return nil, nil
 		case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 			return fmt.Errorf("try a transaction with transactional id %s: %w: allow Write and Describe on transactional ids that begin with %s-", id, err, applicationID), nil

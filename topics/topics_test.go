@@ -362,3 +362,15 @@ func TestCoordinatorThatComesLateIsWaitedFor(t *testing.T) {
 		t.Fatalf("%d refusals were met, want 2", h.Hits())
 	}
 }
+
+// All workers of an application try with one transactional id; two that start at once may meet.
+func TestAnotherWorkersTrialShowsThatTransactionsWork(t *testing.T) {
+	b := open(t)
+	b.create(t, "names", 1, nil)
+	h := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ConcurrentTransactions, Count: -1})
+	defer h.Remove()
+	plan(t, b, app("names"), topics.Options{})
+	if h.Hits() == 0 {
+		t.Fatal("no transaction was tried")
+	}
+}

@@ -53,7 +53,6 @@ The exit code is 1 when a run is refused or fails, or when --verify-only finds a
 	cmd.Flags().BoolVar(&flags.deletesOld, "delete-old", false, "delete the old topics of complete rescales")
 	cmd.Flags().BoolVar(&flags.fence, "fence", false, "end open transactions of workers that are gone, in place of refusing")
 	cmd.Flags().StringVar(&flags.workDir, "work-dir", "", "folder for the rows while they are sorted; it takes twice the state's size; default: the system's for temporary files")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "verify-only", "abort", "delete-old")
 	return cmd
 }
 
@@ -62,20 +61,9 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 	if err != nil {
 		return err
 	}
-	command := rescale.Run
-	switch {
-	case flags.dryRun:
-		command = rescale.DryRun
-	case flags.verifyOnly:
-		command = rescale.Verify
-	case flags.abort:
-		command = rescale.Abort
-	case flags.deletesOld:
-		command = rescale.DeleteOld
-	}
-	counts := !flags.verifyOnly && !flags.abort && !flags.deletesOld
-	if counts != (flags.partitions > 0) {
-		return usagef("give --partitions N, 1 or more, or one of --verify-only, --abort and --delete-old")
+	command, err := flags.command()
+	if err != nil {
+		return err
 	}
 	m, err := flags.module.load(p)
 	if err != nil {
@@ -103,6 +91,24 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 		return errReported
 	}
 	return nil
+}
+
+// command is the one that the flags ask for.
+func (f *rescaleFlags) command() (func(context.Context, rescale.Config) (*rescale.Report, error), error) {
+	command, chosen, counts := rescale.Run, 0, true
+	for _, choice := range []struct {
+		given, counts bool
+		command       func(context.Context, rescale.Config) (*rescale.Report, error)
+	}{{f.dryRun, true, rescale.DryRun}, {f.verifyOnly, false, rescale.Verify}, {f.abort, false, rescale.Abort}, {f.deletesOld, false, rescale.DeleteOld}} {
+		if choice.given {
+			command, counts = choice.command, choice.counts
+			chosen++
+		}
+	}
+	if chosen > 1 || counts != (f.partitions > 0) || f.partitions < 0 {
+		return nil, usagef("give --partitions N, 1 or more, with or without --dry-run, or one of --verify-only, --abort and --delete-old")
+	}
+	return command, nil
 }
 
 func progressLine(s rescale.Progress) string {

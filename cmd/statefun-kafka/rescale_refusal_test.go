@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -123,7 +124,9 @@ func (f *flock) startError(n int) error {
 		f.t.Fatal(err)
 	}
 	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: f.t.TempDir(), WorkerID: "w2", Logger: slog.New(slog.DiscardHandler),
-		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) { return f.invoke(ctx, request) }})
+		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
+			return f.invoke(ctx, request)
+		}})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -143,9 +146,10 @@ func TestAWorkerThatWasStartedBeforeTheRescaleRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: t.TempDir(), WorkerID: "w2",
-		Logger:        slog.New(holdAt{slog.DiscardHandler, "worker starts", held, release}),
-		Functions:     func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) { return f.invoke(ctx, request) },
-		ClientOptions: []kgo.Opt{},
+		Logger: slog.New(holdAt{slog.DiscardHandler, "worker starts", held, release}),
+		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
+			return f.invoke(ctx, request)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -214,28 +218,10 @@ func TestAnOffsetThatSomebodyChangedIsNotOverwritten(t *testing.T) {
 	f.send("id-1", "note")
 	f.await(func(string) bool { return true })
 	stop()
-	reset, err := kgo.NewClient(kgo.SeedBrokers(f.addr), kgo.ConsumerGroup("app"), kgo.ConsumeTopics("in"), kgo.DisableAutoCommit())
-	if err != nil {
+	if err := kadm.NewClient(f.client).CommitAllOffsets(context.Background(), "app", kadm.Offsets{"in": {0: {Topic: "in", Partition: 0, At: 42}}}); err != nil {
 		t.Fatal(err)
 	}
-	defer reset.Close()
-	fetched := reset.PollFetches(context.Background())
-	if err := reset.CommitRecords(context.Background(), &kgo.Record{Topic: "in", Partition: fetchedPartition(f, "id-1"), Offset: 41}); err != nil {
-		t.Fatal(err, fetched.Err())
-	}
-	reset.LeaveGroup()
 	_, said := f.command(exitFailure, "--partitions", "3")
 	has(t, said, "group app is at offset 42, the application at", "--accept-offset-reset")
 	f.command(exitOK, "--abort")
-}
-
-// fetchedPartition is where a record with that key lies.
-func fetchedPartition(f *flock, key string) int32 {
-	for _, r := range committed(f.t, f.addr, "in") {
-		if string(r.Key) == key {
-			return r.Partition
-		}
-	}
-	f.t.Fatal("no record has the key " + key)
-	return 0
 }

@@ -182,7 +182,9 @@ func (f *flock) start(n int) (stop func()) {
 		logs = slog.Default()
 	}
 	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: f.disks, WorkerID: "w1", Logger: logs,
-		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) { return f.invoke(ctx, request) }})
+		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
+			return f.invoke(ctx, request)
+		}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

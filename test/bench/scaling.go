@@ -10,8 +10,9 @@ import (
 const (
 	// scalingPartitions go evenly into 1, 2 and 4 workers.
 	scalingPartitions = 24
-	// scalingLead is left out at the start: connections, first states, and the backlog on its way.
-	scalingLead = 2 * time.Second
+	// scalingLead is left out at the start: connections, first calls, and the first commits, which come late and large
+	// and would make a short measurement look better than the ideal.
+	scalingLead = 4 * time.Second
 	// scalingReserve is what the backlog holds beyond the time that is measured, so that no worker runs out of inputs
 	// while the others still have some.
 	scalingReserve = 6 * time.Second
