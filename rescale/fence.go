@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func (j *job) fence(ctx context.Context) error {
 		}
 	}
 	j.report.Fenced = len(writers)
-	return j.awaitStable(ctx)
+	return j.awaitStable(ctx, j.from.changelog, j.from.mailbox)
 }
 
 // ours reports whether a transactional id is one of the application's workers.
@@ -102,32 +103,42 @@ func (j *job) expel(ctx context.Context, id string) error {
 	return nil
 }
 
-// awaitStable waits until what was open is ended in the old topics: a reader of committed records then sees all there is.
-func (j *job) awaitStable(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, fenceTimeout, fmt.Errorf("a transaction is still open on %s or %s after %s: run it again", j.from.changelog, j.from.mailbox, fenceTimeout))
+// awaitStable waits until what was open is ended in the topics: a reader of committed records then sees all there is. Kafka
+// answers the end of a transaction before its markers are written, so what was just committed is not there at once either.
+func (j *job) awaitStable(ctx context.Context, names ...string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, fenceTimeout, fmt.Errorf("a transaction is still open on one of %v after %s: run it again", names, fenceTimeout))
 	defer cancel()
 	for {
-		ends, err := j.adm.ListEndOffsets(ctx, j.from.changelog, j.from.mailbox)
-		if err == nil {
-			err = ends.Error()
-		}
-		var stable kadm.ListedOffsets
-		if err == nil {
-			stable, err = j.adm.ListCommittedOffsets(ctx, j.from.changelog, j.from.mailbox)
-		}
-		if err == nil {
-			err = stable.Error()
-		}
-		behind := false
-		ends.Each(func(o kadm.ListedOffset) {
-			s, is := stable.Lookup(o.Topic, o.Partition)
-			behind = behind || !is || s.Offset < o.Offset
-		})
-		if err == nil && !behind {
+		stable, err := j.stable(ctx, names)
+		if err == nil && stable {
 			return nil
 		}
 		if !pause(ctx, settleRetry) {
-			return fmt.Errorf("wait for open transactions to end: %w", context.Cause(ctx))
+			return fmt.Errorf("wait for open transactions to end: %w", errors.Join(context.Cause(ctx), err))
 		}
 	}
+}
+
+// stable reports whether committed records go up to the end of each partition.
+func (j *job) stable(ctx context.Context, names []string) (bool, error) {
+	ends, err := j.adm.ListEndOffsets(ctx, names...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return false, fmt.Errorf("list the end offsets of %v: %w", names, err)
+	}
+	committed, err := j.adm.ListCommittedOffsets(ctx, names...)
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return false, fmt.Errorf("list the committed offsets of %v: %w", names, err)
+	}
+	behind := false
+	ends.Each(func(o kadm.ListedOffset) {
+		c, is := committed.Lookup(o.Topic, o.Partition)
+		behind = behind || !is || c.Offset < o.Offset
+	})
+	return !behind, nil
 }

@@ -51,8 +51,17 @@ func (j *job) beginJournal(ctx context.Context) error {
 	})
 }
 
-// readJournal gives the last committed entry.
+// readJournal gives the last entry once no transaction is open on the journal. A switch whose markers are still to be
+// written must not be taken for one that did not happen.
 func (j *job) readJournal(ctx context.Context) (last entry, err error) {
+	if err := j.awaitStable(ctx, topics.RescaleJournal(j.ApplicationID)); err != nil {
+		return last, err
+	}
+	return j.lastEntry(ctx)
+}
+
+// lastEntry gives the last committed entry.
+func (j *job) lastEntry(ctx context.Context) (last entry, err error) {
 	name := topics.RescaleJournal(j.ApplicationID)
 	spans, err := j.spans(ctx, name, 1, nil)
 	if err != nil {

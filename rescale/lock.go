@@ -98,11 +98,11 @@ func (j *job) awaitEmpty(ctx context.Context) error {
 	for {
 		workers, rescales, err := j.members(ctx)
 		switch {
-		case err != nil:
+		case err != nil && (!kerr.IsRetriable(err) || time.Now().After(until)): // a new cluster's coordinator takes a while
 			return err
 		case len(workers) > 0:
 			return refuse("application %s runs, its group has the members %s: stop them", j.ApplicationID, strings.Join(workers, ", "))
-		case rescales == 0:
+		case err == nil && rescales == 0:
 			return nil
 		case time.Now().After(until):
 			return refuse("another rescale of application %s runs: wait for its end", j.ApplicationID)

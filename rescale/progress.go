@@ -52,7 +52,7 @@ func (m *meter) add(rows int64) {
 
 // say shows the progress now.
 func (m *meter) say() {
-	if m.show == nil {
+	if m.show == nil || m.now.Phase == "" {
 		return
 	}
 	m.said = time.Now()

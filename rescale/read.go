@@ -98,7 +98,7 @@ func (j *job) read(ctx context.Context, topic string, spans map[int32]span, exac
 
 // takeFetches hands on what a poll gave, and forgets the partitions that are read to their last offset.
 func (j *job) takeFetches(fetches kgo.Fetches, left map[int32]int64, take func(p int32, records []*kgo.Record) error) (err error) {
-	j.meter.add(0)
+	j.meter.add(0) // shows that nothing comes
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		last, wanted := left[p.Partition]
 		if !wanted || err != nil {

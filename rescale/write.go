@@ -134,6 +134,9 @@ func (j *job) readBack(ctx context.Context, spans map[int32]span, exact bool) (*
 	if rows += int64(j.to.partitions) + s.tally.leftOut; rows != read {
 		return nil, fmt.Errorf("topic %s has %d records for %d rows: something was written twice", j.to.changelog, read, rows)
 	}
+	if err := j.awaitStable(ctx, j.to.mailbox); err != nil {
+		return nil, err
+	}
 	invalid, err := j.spans(ctx, j.to.mailbox, j.to.partitions, nil)
 	if err != nil {
 		return nil, err
@@ -236,7 +239,7 @@ func (j *job) dryRun(ctx context.Context) error {
 	}
 	current := g.Current
 	if g.Rescaling {
-		last, err := j.readJournal(ctx)
+		last, err := j.lastEntry(ctx)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/state"
 	"github.com/statefun-kafka/statefun-kafka/topics"
@@ -36,10 +37,11 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	w.names = names{
-		mailbox: topics.Mailbox(w.ApplicationID), changelog: topics.Changelog(w.ApplicationID),
+		mailbox: plan.MailboxName(), changelog: plan.ChangelogName(),
 		worker:   w.store.Identity().WorkerID,
 		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
 	}
+	w.catalog = egress.NewCatalog(egress.Options{Reserved: reserved(plan)})
 	if t, is := plan.Topic(topics.RoleDeadLetter); is {
 		w.names.deadLetter, w.names.deadLetterPartitions, w.names.deadLetterBytes = t.Name, t.Partitions, t.MaxMessageBytes()
 	}
@@ -53,6 +55,12 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	w.log.Info("worker starts", "worker", w.names.worker, "application", w.ApplicationID, "partitions", plan.Partitions,
 		"transaction_version", plan.TransactionVersion, "state", w.StateDir)
 	return w.openProducers(ctx)
+}
+
+// reserved are the topics that no function may write to: the application's own, and those from before a rescale.
+func reserved(plan *topics.Plan) []string {
+	id := plan.ApplicationID
+	return []string{plan.MailboxName(), plan.ChangelogName(), topics.Mailbox(id), topics.Changelog(id), topics.RescaleJournal(id)}
 }
 
 // planTopics checks and creates the topics, and tries again for as long as the cluster cannot be reached; it says so

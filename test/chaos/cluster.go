@@ -87,6 +87,12 @@ func startCluster(ctx context.Context, k kind, dir string) (_ *cluster, err erro
 	}
 	c.broker, err = realkafka.Start(ctx, realkafka.Options{
 		Version: k.version, Dir: filepath.Join(dir, "kafka-"+k.name), Listeners: listeners, Features: k.features,
+		Properties: map[string]string{ // of the consumer protocol, whose sessions are the broker's to set
+			"group.consumer.session.timeout.ms":        fmt.Sprint(sessionTimeout.Milliseconds()),
+			"group.consumer.min.session.timeout.ms":    fmt.Sprint(sessionTimeout.Milliseconds()),
+			"group.consumer.heartbeat.interval.ms":     "300",
+			"group.consumer.min.heartbeat.interval.ms": "300",
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -10,9 +10,10 @@ import (
 
 // plan is all that is drawn from the seed of a run before it begins.
 type plan struct {
-	Seed    uint64         `json:"seed"`
-	Workers int            `json:"workers"`
-	Faults  []plannedFault `json:"faults"`
+	Seed     uint64         `json:"seed"`
+	Workers  int            `json:"workers"`
+	Standbys int            `json:"standbyReplicas"`
+	Faults   []plannedFault `json:"faults"`
 }
 
 // plannedFault is one fault of a plan.
@@ -32,7 +33,7 @@ const fewestFaults, mostFaults = 2, 4
 // many runs as there are kinds have each of them at least once.
 func draw(seed uint64, kinds []fault, load time.Duration) plan {
 	random := rand.New(rand.NewPCG(seed, 0xc4a05))
-	p := plan{Seed: seed, Workers: 1 + random.IntN(3)}
+	p := plan{Seed: seed, Workers: 1 + random.IntN(3), Standbys: random.IntN(2)}
 	for i := range fewestFaults + random.IntN(mostFaults-fewestFaults+1) {
 		k := kinds[seed%uint64(len(kinds))]
 		if i > 0 {
@@ -51,7 +52,11 @@ func (p plan) String() string {
 	for _, f := range p.Faults {
 		parts = append(parts, fmt.Sprintf("%s@%.1fs", f.Kind, f.after().Seconds()))
 	}
-	return fmt.Sprintf("%d workers, %s", p.Workers, strings.Join(parts, ", "))
+	workers := fmt.Sprintf("%d workers", p.Workers)
+	if p.Standbys > 0 {
+		workers += " with a standby"
+	}
+	return workers + ", " + strings.Join(parts, ", ")
 }
 
 // fault is a kind of fault.

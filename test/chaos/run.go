@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,8 +148,12 @@ spec:
 	return text
 }
 
-// settings are further lines of the application's document.
+// settings are further lines of the application's document; those of the command line win over the plan's.
 func (r *run) settings() (lines string) {
+	given := strings.Join(r.options.Settings, "\n")
+	if !strings.Contains(given, "standbyReplicas") && !strings.Contains(given, "groupProtocol") {
+		lines = fmt.Sprintf("  standbyReplicas: %d\n", r.plan.Standbys)
+	}
 	for _, s := range r.options.Settings {
 		lines += "  " + s + "\n"
 	}
