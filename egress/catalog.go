@@ -19,8 +19,6 @@ type Options struct {
 	MaxTopics int
 	// MaxRecordBytes is what the producer itself takes. Default 1,000,012, as in Kafka.
 	MaxRecordBytes int
-	// Reserved names the application's internal topics: a function that writes there would break it.
-	Reserved []string
 }
 
 func (o *Options) setDefaults() {
@@ -94,10 +92,16 @@ type Catalog struct {
 func NewCatalog(o Options) *Catalog {
 	o.setDefaults()
 	c := &Catalog{opt: o, reserved: make(map[string]bool), seed: maphash.MakeSeed(), topics: make(map[string]*topic)}
-	for _, name := range o.Reserved {
+	return c
+}
+
+// Reserve names the application's internal topics: a function that writes there would break it.
+func (c *Catalog) Reserve(topics ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range topics {
 		c.reserved[name] = true
 	}
-	return c
 }
 
 // Learn enters what a look-up told.
@@ -131,11 +135,11 @@ func (c *Catalog) Len() int {
 
 // Check says whether r can be produced.
 func (c *Catalog) Check(r *kgo.Record, now time.Time) Verdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.reserved[r.Topic] {
 		return Verdict{Outcome: Refused, Refusal: ownTopic(r.Topic)}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	t := c.topics[r.Topic]
 	if t == nil {
 		return Verdict{}

@@ -21,7 +21,9 @@ var start = time.Unix(1_700_000_000, 0)
 func at(d time.Duration) time.Time { return start.Add(d) }
 
 func newCatalog() *Catalog {
-	return NewCatalog(Options{FactsAge: factsAge, RefusalAge: refusalAge, MaxTopics: 3, Reserved: []string{"app-mailbox"}})
+	c := NewCatalog(Options{FactsAge: factsAge, RefusalAge: refusalAge, MaxTopics: 3})
+	c.Reserve("app-mailbox")
+	return c
 }
 
 // sized returns a record with a key that takes that many bytes.

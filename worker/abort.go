@@ -32,6 +32,9 @@ func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr err
 	case errors.Is(err, errOwnership):
 		w.log.Warn("transaction not committed, all partitions are lost", "transaction", tx.id, "error", err)
 		w.lose("ownership was lost")
+		// A member that the group has dropped learns it with its next heartbeat, and takes over under its new id. Until
+		// then, and for one that the group still counts, this take-over's barrier tells.
+		w.takeOver(w.assignedPartitions())
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.InvalidProducerIDMapping):
 		// A loss of the producer id means that somebody may have taken over.
 		w.log.Warn("transaction not committed, the producer was fenced", "transaction", tx.id, "error", err)

@@ -268,3 +268,32 @@ func crashedTakeOver(t *testing.T, version, owner string) {
 		w2.expect(id, "1:r0", "2:r1", "3:r2", "4:r3")
 	}
 }
+
+// w3 joins and w2 stands still, so the group waits for w2: for as long as its session, 30 s here. w1 has joined again
+// and is told to stop meanwhile. Its stop must not wait for the group.
+func TestACleanStopDoesNotWaitForARebalance(t *testing.T) {
+	w1 := newLab(t, setting{}, echo)
+	w1.change = func(c *Config) { c.SessionTimeout = 30 * time.Second }
+	w2, w3 := w1.beside("w2"), w1.beside("w3")
+	w1.up()
+	w2.start()
+	w1.until("each has a partition", func() bool { return w1.owns(0) && w2.owns(1) || w1.owns(1) && w2.owns(0) })
+	w2.stall()
+	joining := w1.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Count: -1, Observe: true, When: func(r kmsg.Request) bool {
+		id := r.(*kmsg.JoinGroupRequest).InstanceID
+		return id != nil && *id == "w1"
+	}})
+	w3.start()
+	if err := joining.Wait(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := w1.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	w2.kill()
+	w3.kill()
+}

@@ -37,6 +37,7 @@ type lab struct {
 	worker  *Worker
 	metrics *prometheus.Registry
 	network *network
+	wake    func() // ends a stall
 	cancel  context.CancelFunc
 	ended   chan error
 	err     error // of the last Run
@@ -106,6 +107,7 @@ func (l *lab) endWithTest() {
 	l.t.Cleanup(func() {
 		if l.worker != nil {
 			l.network.thaw()
+			l.wake()
 			l.cancel()
 			<-l.ended
 		}
@@ -122,12 +124,11 @@ func (l *lab) stall() (wake func()) {
 	still := make(chan struct{})
 	l.worker.post(func() { <-still })
 	network := l.network
-	wake = sync.OnceFunc(func() {
+	l.wake = sync.OnceFunc(func() {
 		close(still)
 		network.thaw()
 	})
-	l.t.Cleanup(wake)
-	return wake
+	return l.wake
 }
 
 // owns reports whether the worker runs exactly these partitions.
@@ -199,7 +200,7 @@ func (l *lab) invoke(ctx context.Context, _ protocol.TypeName, request []byte) (
 // start begins a process on the disk as it is. It does not wait.
 func (l *lab) start() {
 	l.t.Helper()
-	l.network, l.metrics = &network{}, prometheus.NewRegistry()
+	l.network, l.wake, l.metrics = &network{}, func() {}, prometheus.NewRegistry()
 	c := l.config("/state")
 	c.Functions, c.FileSystem, c.Registerer = l.invoke, l.disk, l.metrics
 	c.SessionTimeout, c.TransactionTimeout = 4*time.Second, 4*time.Second
@@ -248,6 +249,7 @@ func (l *lab) over() error {
 func (l *lab) kill() {
 	l.t.Helper()
 	l.network.cut()
+	l.wake()
 	clone := l.crashed()
 	worker := l.worker
 	worker.post(func() { worker.fail(errKilled) })

@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/state"
 	"github.com/statefun-kafka/statefun-kafka/topics"
@@ -41,7 +40,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 		worker:   w.store.Identity().WorkerID,
 		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
 	}
-	w.catalog = egress.NewCatalog(egress.Options{Reserved: reserved(plan)})
+	w.catalog.Reserve(reserved(plan)...)
 	if t, is := plan.Topic(topics.RoleDeadLetter); is {
 		w.names.deadLetter, w.names.deadLetterPartitions, w.names.deadLetterBytes = t.Name, t.Partitions, t.MaxMessageBytes()
 	}

@@ -177,11 +177,13 @@ func (s *sim) moveLeader() {
 	}
 }
 
-// evict makes the group forget the worker, who finds out at his next heartbeat or commit.
+// evict makes the group forget the worker, who finds out at his next heartbeat or commit. A JoinGroup of his that waits
+// for others is never answered then by kfake, where Kafka says UNKNOWN_MEMBER_ID: his connections break instead.
 func (p *process) evict() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	p.s.admin.LeaveGroup(ctx, kadm.LeaveGroup("app").InstanceIDs(p.name))
+	p.network.breakAll()
 }
 
 // steal takes the transactional id away, as a broker does after the transaction time-out, or a taker.

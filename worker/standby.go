@@ -12,6 +12,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/changelog"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 const (
@@ -120,6 +121,10 @@ func (s *standby) run(ctx context.Context) {
 		}
 		if s.w.store.Err() != nil {
 			return // the loop stops for it
+		}
+		if errors.Is(err, protocol.ErrNewer) {
+			s.w.post(func() { s.w.fail(err) })
+			return
 		}
 		s.w.log.Warn("standby begins anew", "error", err)
 		if errors.Is(err, changelog.ErrTooOld) || errors.Is(err, kerr.OffsetOutOfRange) {

@@ -30,6 +30,7 @@ type Worker struct {
 	settings  kafka.Settings // of everything but the producer
 	producing kafka.Settings
 	router    *router.Router
+	catalog   *egress.Catalog
 	lookups   lookups
 	budget    *budget
 	suspects  map[string]time.Time // see producer
@@ -39,7 +40,6 @@ type Worker struct {
 
 	// Set by prepare, before the loop begins, and never again.
 	plan          *topics.Plan
-	catalog       *egress.Catalog
 	ingressTopics []topics.Topic // with their partition counts at the start; sizes has those of now
 	sizes         sizes
 	odd           chan struct{} // see watchIngresses
@@ -124,7 +124,7 @@ func New(c Config) (*Worker, error) {
 	}
 	w := &Worker{
 		Config: c, log: c.Logger, metrics: newMetrics(c.Registerer),
-		router: router.New(c.Module),
+		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{}),
 		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
 		done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
