@@ -9,7 +9,7 @@ RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 OUTER := ^github.com/statefun-kafka/statefun-kafka/(test|examples|internal/lint)(/|$$)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test setup check unit outer fuzz lint fmt demo bench bench-peers clean
+.PHONY: help build test setup check unit outer chaos fuzz lint fmt demo bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,11 @@ unit: ## the engine's tests, under the race detector
 # One package at a time: they run whole brokers and measure time.
 outer: ## the tests with processes: embedded broker, Kafka 4.1 and 3.9, official SDKs, kill -9
 	$(GO) test -p 1 -timeout 40m $$($(GO) list ./... | grep -E '$(OUTER)')
+
+chaos: ## the fault suite: 30 seeded runs with processes on real Kafka (25 minutes), then 200 in one process
+	$(GO) run ./test/chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+	$(GO) test ./worker -run TestSimulation -sim.runs 200 -timeout 60m -v | grep -v '^    --- PASS'
+	$(GO) test ./test/planted
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	scripts/fuzz $(or $(FUZZTIME),20s)
