@@ -13,7 +13,6 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/module"
-	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
 // transactionalID names one of the worker's producers. Ids are stable and few: a broker remembers each for days.
@@ -87,7 +86,7 @@ func (l *lookups) classicMembers(ctx context.Context, group string) ([]kadm.Desc
 // checkName refuses a state folder that is a copy of one whose worker lives: the group has a member of this worker's
 // name, and no process with that member's nonce ever ran on this folder. The two would fence each other for ever (H14).
 // A folder put back from an older copy looks the same for as long as the session of the dead process lasts, so it waits
-// that long.
+// that long. While the group rebalances, members are told without what they said of themselves: that is no answer.
 func (w *Worker) checkName(ctx context.Context) error {
 	identity := w.store.Identity()
 	if identity.PreviousNonce() == "" || w.Module.Application.GroupProtocol == module.GroupConsumer {
@@ -95,15 +94,24 @@ func (w *Worker) checkName(ctx context.Context) error {
 	}
 	until := time.Now().Add(w.SessionTimeout + time.Second)
 	said := false
+	var copied error
 	for {
 		members, err := w.lookups.classicMembers(ctx, w.ApplicationID)
-		copied := w.checkMembers(identity, members)
-		switch {
-		case err == nil && copied == nil:
-			return nil
-		case copied != nil && time.Now().After(until):
-			return copied
-		case !said:
+		if err == nil {
+			m, is := memberNamed(members, w.names.worker)
+			nonce, told := nonceOf(m)
+			switch {
+			case !is, told && (nonce == "" || identity.Had(nonce)):
+				return nil // nobody, or the process before this one, whose session has not ended yet
+			case told:
+				copied = fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's: start with an empty folder, which is restored from the changelog, and with a name of its own",
+					m.ClientHost, w.names.worker, w.StateDir)
+			}
+			if time.Now().After(until) {
+				return copied
+			}
+		}
+		if !said {
 			w.log.Warn("waiting before joining the group", "for", "its coordinator, or the session of another process under this name", "error", errors.Join(err, copied))
 			said = true
 		}
@@ -113,18 +121,21 @@ func (w *Worker) checkName(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) checkMembers(identity state.Identity, members []kadm.DescribedGroupMember) error {
+func memberNamed(members []kadm.DescribedGroupMember, name string) (m kadm.DescribedGroupMember, is bool) {
 	for _, m := range members {
-		metadata, is := m.Join.AsConsumer()
-		if m.InstanceID == nil || *m.InstanceID != w.names.worker || !is {
-			continue
+		if m.InstanceID != nil && *m.InstanceID == name {
+			return m, true
 		}
-		local, err := balance.ParseLocal(metadata.UserData)
-		if err != nil || local.Nonce == "" || identity.Had(local.Nonce) {
-			continue // the process before this one, whose session has not ended yet
-		}
-		return fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's: start with an empty folder, which is restored from the changelog, and with a name of its own",
-			m.ClientHost, w.names.worker, w.StateDir)
 	}
-	return nil
+	return m, false
+}
+
+// nonceOf is what a member said of its process; told is false while the group does not tell it.
+func nonceOf(m kadm.DescribedGroupMember) (nonce string, told bool) {
+	metadata, is := m.Join.AsConsumer()
+	if !is {
+		return "", false
+	}
+	local, err := balance.ParseLocal(metadata.UserData)
+	return local.Nonce, err == nil
 }

@@ -53,6 +53,9 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	w.lookups.client, w.lookups.admin, w.lookups.create = w.admin, kadm.NewClient(w.admin), w.CreateTopics
 	w.log.Info("worker starts", "worker", w.names.worker, "application", w.ApplicationID, "partitions", plan.Partitions,
 		"transaction_version", plan.TransactionVersion, "state", w.StateDir)
+	if err := w.checkName(ctx); err != nil { // before the producers: opening them fences whoever has the name
+		return err
+	}
 	return w.openProducers(ctx)
 }
 

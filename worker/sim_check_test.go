@@ -16,10 +16,6 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
-// settleTime is how long the workers may take for what is left when the faults are over. The longest waits by design
-// are a parked address' pause and the transaction time-out, a few seconds each.
-const settleTime = 20 * time.Second
-
 // settle waits until every expected input has its egress record, checks each of them, and that nothing follows.
 func (s *sim) settle() {
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -30,8 +26,13 @@ func (s *sim) settle() {
 	defer client.Close()
 	lists := map[int]map[int]string{} // address → place → input
 	seen := map[string]bool{}
-	until := time.Now().Add(settleTime)
+	began, slow := time.Now(), false
+	until := began.Add(*simSettle)
 	for time.Now().Before(until) {
+		if !slow && time.Since(began) > 10*time.Second {
+			slow = true
+			s.dumpGroup()
+		}
 		for _, p := range s.processes { // a record that a fault refused may be remembered for longer than the test waits
 			p.worker.catalog.Forget("out")
 		}

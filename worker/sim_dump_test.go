@@ -45,3 +45,16 @@ func (s *sim) dump(topic string) {
 		s.t.Logf("%s partition %d:\n%s", topic, p, text)
 	}
 }
+
+// dumpGroup shows the group and what each worker waits for, for a run that does not come to its end.
+func (s *sim) dumpGroup() {
+	if g := s.cluster.GroupInfo("app"); g != nil {
+		s.t.Logf("the group is %s in generation %d", g.State, g.Epoch)
+		for _, m := range g.Members {
+			s.t.Logf("member %s owns %v", m.MemberID, m.Assignment)
+		}
+	}
+	for _, p := range s.processes {
+		s.t.Logf("%s: %v", p.name, p.worker.Ready())
+	}
+}

@@ -171,12 +171,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := w.checkName(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	w.loop.begin(background)

@@ -41,14 +41,12 @@ func TestShortRunsAreGood(t *testing.T) {
 	if err := realkafka.Available(); err != nil {
 		t.Skip(err)
 	}
-	o, err := parseFlags([]string{
-		"--seed", fmt.Sprint(*seedFlag), "--runs", fmt.Sprint(*runsFlag), "--load", "6s",
-		"--brokers", realkafka.Version4 + "," + realkafka.Version3,
-	})
+	form := []string{"--runs", fmt.Sprint(*runsFlag), "--load", "6s", "--brokers", realkafka.Version4 + "," + realkafka.Version3}
+	o, err := parseFlags(append(form, "--seed", fmt.Sprint(*seedFlag)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("seed %d; go run ./test/chaos --load 6s --seed %d repeats it", o.Seed, o.Seed)
+	t.Logf("seed %d; go run ./test/chaos %s --seed %d repeats it", o.Seed, strings.Join(form, " "), o.Seed)
 	r, err := play(t.Context(), o, catalogue)
 	if err != nil {
 		t.Error(err)

@@ -69,7 +69,7 @@ func parseFlags(arguments []string) (o options, err error) {
 	flags.StringVar(&o.LogLevel, "log-level", "info", "of the workers")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the logs of good runs too")
 	flags.BoolVar(&o.List, "list", false, "list the kinds of faults")
-	flags.Func("setting", "line of the module's application document, like commitInterval: 50ms; may be repeated; without it some runs have a standby", func(s string) error {
+	flags.Func("setting", "line of the module's application document, like commitInterval: 50ms; may be repeated; without any some runs have a standby", func(s string) error {
 		o.Settings = append(o.Settings, s)
 		return nil
 	})

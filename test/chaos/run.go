@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,10 +147,9 @@ spec:
 	return text
 }
 
-// settings are further lines of the application's document; those of the command line win over the plan's.
+// settings are further lines of the application's document.
 func (r *run) settings() (lines string) {
-	given := strings.Join(r.options.Settings, "\n")
-	if !strings.Contains(given, "standbyReplicas") && !strings.Contains(given, "groupProtocol") {
+	if r.plan.Standbys > 0 {
 		lines = fmt.Sprintf("  standbyReplicas: %d\n", r.plan.Standbys)
 	}
 	for _, s := range r.options.Settings {

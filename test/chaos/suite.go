@@ -66,6 +66,9 @@ func (s *suite) playOn(ctx context.Context, k kind, from, to int) (all []outcome
 	defer c.close()
 	for n := from; n < to; n++ {
 		p := draw(s.options.Seed+uint64(n), s.faults, s.options.Load)
+		if len(s.options.Settings) > 0 {
+			p.Standbys = 0 // whoever gives settings gives all of them
+		}
 		fmt.Fprintf(s.progress, "run %d/%d seed %d: %s … ", n+1, s.options.Runs, p.Seed, p)
 		o := s.playOne(ctx, c, p)
 		all = append(all, o)
