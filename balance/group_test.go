@@ -59,7 +59,7 @@ func partitionsOf(a kmsg.ConsumerMemberAssignment) []int32 {
 }
 
 func TestMetadataIsKafkasOwnWithOurDataInIt(t *testing.T) {
-	l := Local{Nonce: "n", Standbys: 1, Round: 4, Positions: map[int32]int64{3: 9}}
+	l := Local{Standbys: 1, Round: 4, Positions: map[int32]int64{3: 9}}
 	b := says(l).JoinGroupMetadata([]string{mailbox}, map[string][]int32{mailbox: {1, 3}}, 7)
 	meta := kmsg.NewConsumerMemberMetadata()
 	if err := meta.ReadFrom(b); err != nil {

@@ -13,7 +13,6 @@ import (
 
 // Local is what a worker says of itself when it joins.
 type Local struct {
-	Nonce     string          // of its process; a copied state folder shows by it
 	Standbys  int             // standbyReplicas of its module
 	Round     uint32          // grows with each wish for a new distribution: metadata that did not change makes no rebalance
 	Positions map[int32]int64 // partition → changelog offset up to which its disk has it, what it owns included
@@ -24,14 +23,12 @@ const localVersion = 1
 
 // AppendLocal encodes l behind dst:
 //
-//	version 1 | len(nonce) nonce | standbys | round | count | count × (partition - previous partition, position)
+//	version 1 | standbys | round | count | count × (partition - previous partition, position)
 //
 // Numbers are unsigned varints, partitions ascend, and the first one's predecessor is 0. A position or partition below
 // zero says nothing and is left out.
 func AppendLocal(dst []byte, l Local) []byte {
 	dst = append(dst, localVersion)
-	dst = binary.AppendUvarint(dst, uint64(len(l.Nonce)))
-	dst = append(dst, l.Nonce...)
 	dst = binary.AppendUvarint(dst, uint64(max(l.Standbys, 0)))
 	dst = binary.AppendUvarint(dst, uint64(l.Round))
 
@@ -53,7 +50,7 @@ func ParseLocal(b []byte) (Local, error) {
 	if err != nil {
 		return Local{}, err
 	}
-	l := Local{Nonce: r.text()}
+	l := Local{}
 	l.Standbys = int(r.number(math.MaxInt32))
 	l.Round = uint32(r.number(math.MaxUint32))
 	count := r.count()
@@ -125,13 +122,6 @@ func (r *reader) count() int {
 		return int(r.fail(errShort))
 	}
 	return int(n)
-}
-
-func (r *reader) text() string {
-	n := r.count()
-	s := string(r.rest[:n])
-	r.rest = r.rest[n:]
-	return s
 }
 
 func (r *reader) end() error {

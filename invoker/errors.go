@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 )
@@ -48,6 +49,15 @@ type Error struct {
 	Attempts int
 	URL      string // without a password
 	Err      error
+}
+
+// Busy tells a status by which a server, or a proxy before it, says that it cannot serve now, whatever the request is.
+func (e *Error) Busy() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // Error names the URL, the cause and the number of attempts.

@@ -127,7 +127,7 @@ func (t *tally) takeIngress(p int32, c *carried, size int64) error {
 func (t *tally) spread() error {
 	for topic, row := range t.ingress {
 		if int(row.partitions) != len(t.here) {
-			return refuse("topic %s is read by %d of %d partitions so far: start the application until it is ready, stop it, and run the rescale again", topic, row.partitions, len(t.here))
+			return refuse("topic %s is read by %d of %d partitions so far: start the application until it is ready (with that topic in the module, if it was taken out), stop it, and run the rescale again", topic, row.partitions, len(t.here))
 		}
 		same := append(append([]byte{}, row.row.Key...), row.row.Value...)
 		for p := range t.there {

@@ -90,13 +90,18 @@ func (t *Task) Apply(c *Call, e *Effects, now time.Time) error {
 // mostBatchLimit is where a batch limit that has doubled with each success ends.
 const mostBatchLimit = 1 << 16
 
-// served lets a mailbox go on after a call whose inputs are done. A limit that a refusal has set grows back step by
+// served lets a mailbox go on after an answer. A limit that a refusal has set grows back step by
 // step: most of what made the refused batch is probably still to come.
 func (t *Task) served(m *Mailbox) {
-	m.flight, m.taken, m.attempts = nil, 0, 0
 	if m.batchLimit *= 2; m.batchLimit > mostBatchLimit {
 		m.batchLimit = 0
 	}
+	t.rid(m)
+}
+
+// rid lets a mailbox go on without the inputs of its call.
+func (t *Task) rid(m *Mailbox) {
+	m.flight, m.taken, m.attempts = nil, 0, 0
 	t.ready(m)
 	t.release(m)
 }
@@ -183,6 +188,6 @@ func (t *Task) Drop(c *Call) []protocol.Envelope {
 		t.finishInput(m, &m.head[i])
 	}
 	m.drop(m.taken)
-	t.served(m)
+	t.rid(m)
 	return dropped
 }

@@ -82,6 +82,9 @@ func TransactionVersion(ctx context.Context, cl *kgo.Client) (int, error) {
 	return readTransactionVersion(ctx, kadm.NewClient(cl))
 }
 
+// Generation is the generation that counts, 1 for an application that was never rescaled.
+func (p *Plan) Generation() int { return max(p.generation, 1) }
+
 // MailboxName is the mailbox topic of the generation that counts.
 func (p *Plan) MailboxName() string { return MailboxOf(p.ApplicationID, p.generation) }
 

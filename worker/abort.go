@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -32,9 +34,7 @@ func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr err
 	case errors.Is(err, errOwnership):
 		w.log.Warn("transaction not committed, all partitions are lost", "transaction", tx.id, "error", err)
 		w.lose("ownership was lost")
-		// A member that the group has dropped learns it with its next heartbeat, and takes over under its new id. Until
-		// then, and for one that the group still counts, this take-over's barrier tells.
-		w.takeOver(w.assignedPartitions())
+		w.retakeAt = w.now.Add(heartbeatInterval)
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.InvalidProducerIDMapping):
 		// A loss of the producer id means that somebody may have taken over.
 		w.log.Warn("transaction not committed, the producer was fenced", "transaction", tx.id, "error", err)
@@ -57,6 +57,23 @@ func abortReason(err error) string {
 		return "fenced"
 	}
 	return "other"
+}
+
+// retake takes over what the group still counts as this worker's after it refused its offsets. A member that the group
+// has dropped learns that with its next heartbeat, joins under a new identity, and takes over then. It returns when to
+// look again, zero for never.
+func (w *Worker) retake() (again time.Time) {
+	if w.retakeAt.IsZero() || w.stopping {
+		return again
+	}
+	if w.now.Before(w.retakeAt) {
+		return w.retakeAt
+	}
+	w.retakeAt = time.Time{}
+	if w.captured != "" && w.group.token(w.group.client) == w.captured {
+		w.takeOver(slices.DeleteFunc(w.assignedPartitions(), func(id int32) bool { return w.partitions[id] != nil }))
+	}
+	return again
 }
 
 // drop forgets all that is not committed: effects, queues, calls in flight. Effects that were collected since the

@@ -123,7 +123,16 @@ func (w *Worker) failed(a *answer, err error) {
 // every smaller batch would only use up the budget again.
 func refusedBatch(err error) bool {
 	var call *invoker.Error
-	return errors.Is(err, errRefused) || errors.As(err, &call) && (call.Kind == invoker.KindStatus || call.Kind == invoker.KindPanic || call.Kind == invoker.KindAnswerTooLarge)
+	if errors.Is(err, errRefused) || !errors.As(err, &call) {
+		return errors.Is(err, errRefused)
+	}
+	switch call.Kind {
+	case invoker.KindPanic, invoker.KindAnswerTooLarge:
+		return true
+	case invoker.KindStatus:
+		return !call.Busy()
+	}
+	return false
 }
 
 // headerAddress names the address in the dead-letter record of a function's input.

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
 // transactionalID names one of the worker's producers. Ids are stable and few: a broker remembers each for days.
@@ -44,74 +43,66 @@ func (w *Worker) expel(ctx context.Context, transactional string) error {
 	return nil
 }
 
-// members are the names of the group's live members.
-func (l *lookups) members(ctx context.Context, w *Worker) (map[string]bool, error) {
-	live := map[string]bool{}
+// peer is one live member of the group: the worker's name and the nonce of its process, both of which travel in its
+// client id, because a group tells that one in every state.
+type peer struct{ name, nonce, host string }
+
+// members are the group's live members.
+func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err error) {
+	add := func(client, host string) {
+		name, nonce, _ := strings.Cut(client, "/")
+		live = append(live, peer{name, nonce, host})
+	}
 	if w.Module.Application.GroupProtocol == module.GroupConsumer {
 		groups, err := l.admin.DescribeConsumerGroups(ctx, w.ApplicationID)
 		if err == nil {
 			err = groups.Error()
 		}
-		if err != nil {
-			return nil, fmt.Errorf("describe group %s: %w", w.ApplicationID, err)
-		}
 		for _, m := range groups[w.ApplicationID].Members {
-			live[m.ClientID] = true
+			add(m.ClientID, m.ClientHost)
 		}
-		return live, nil
+		return live, describeError(w.ApplicationID, err)
 	}
-	members, err := l.classicMembers(ctx, w.ApplicationID)
-	for _, m := range members {
-		if m.InstanceID != nil {
-			live[*m.InstanceID] = true
-		}
-	}
-	return live, err
-}
-
-func (l *lookups) classicMembers(ctx context.Context, group string) ([]kadm.DescribedGroupMember, error) {
-	groups, err := l.admin.DescribeGroups(ctx, group)
+	groups, err := l.admin.DescribeGroups(ctx, w.ApplicationID)
 	if err == nil {
 		err = groups.Error()
 	}
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil // nobody has joined it yet
+	for _, m := range groups[w.ApplicationID].Members {
+		add(m.ClientID, m.ClientHost)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("describe group %s: %w", group, err)
+	return live, describeError(w.ApplicationID, err)
+}
+
+func describeError(group string, err error) error {
+	if err == nil || errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined it yet
+		return nil
 	}
-	return groups[group].Members, nil
+	return fmt.Errorf("describe group %s: %w", group, err)
 }
 
 // checkName refuses a state folder that is a copy of one whose worker lives: the group has a member of this worker's
 // name, and no process with that member's nonce ever ran on this folder. The two would fence each other for ever (H14).
 // A folder put back from an older copy looks the same for as long as the session of the dead process lasts, so it waits
-// that long. While the group rebalances, members are told without what they said of themselves: that is no answer.
+// that long. A new folder cannot be a copy, and may take a name over; not so with the consumer protocol, whose groups do
+// not know names and would let both go on.
 func (w *Worker) checkName(ctx context.Context) error {
 	identity := w.store.Identity()
-	if identity.PreviousNonce() == "" || w.Module.Application.GroupProtocol == module.GroupConsumer {
-		return nil // a new folder cannot be a copy
+	if identity.PreviousNonce() == "" && w.Module.Application.GroupProtocol != module.GroupConsumer {
+		return nil
 	}
 	until := time.Now().Add(w.SessionTimeout + time.Second)
 	said := false
-	var copied error
 	for {
-		members, err := w.lookups.classicMembers(ctx, w.ApplicationID)
-		if err == nil {
-			m, is := memberNamed(members, w.names.worker)
-			nonce, told := nonceOf(m)
-			switch {
-			case !is, told && (nonce == "" || identity.Had(nonce)):
-				return nil // nobody, or the process before this one, whose session has not ended yet
-			case told:
-				copied = fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's: start with an empty folder, which is restored from the changelog, and with a name of its own",
-					m.ClientHost, w.names.worker, w.StateDir)
-			}
-			if time.Now().After(until) {
-				return copied
-			}
-		}
-		if !said {
+		members, err := w.lookups.members(ctx, w)
+		copied := w.namesake(identity, members)
+		switch {
+		case err == nil && copied == nil:
+			return nil
+		case errors.Is(err, kerr.GroupAuthorizationFailed):
+			return fmt.Errorf("%w: allow Describe on group %s", err, w.ApplicationID)
+		case copied != nil && time.Now().After(until):
+			return copied
+		case !said:
 			w.log.Warn("waiting before joining the group", "for", "its coordinator, or the session of another process under this name", "error", errors.Join(err, copied))
 			said = true
 		}
@@ -121,21 +112,13 @@ func (w *Worker) checkName(ctx context.Context) error {
 	}
 }
 
-func memberNamed(members []kadm.DescribedGroupMember, name string) (m kadm.DescribedGroupMember, is bool) {
+// namesake is an error for a live member of this worker's name that never ran on its folder.
+func (w *Worker) namesake(identity state.Identity, members []peer) error {
 	for _, m := range members {
-		if m.InstanceID != nil && *m.InstanceID == name {
-			return m, true
+		if m.name == w.names.worker && m.nonce != "" && !identity.Had(m.nonce) {
+			return fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's, or the name is used twice: start with an empty folder, which is restored from the changelog, and with a name of its own",
+				m.host, w.names.worker, w.StateDir)
 		}
 	}
-	return m, false
-}
-
-// nonceOf is what a member said of its process; told is false while the group does not tell it.
-func nonceOf(m kadm.DescribedGroupMember) (nonce string, told bool) {
-	metadata, is := m.Join.AsConsumer()
-	if !is {
-		return "", false
-	}
-	local, err := balance.ParseLocal(metadata.UserData)
-	return local.Nonce, err == nil
+	return nil
 }

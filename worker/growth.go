@@ -252,6 +252,9 @@ func (w *Worker) readAlso(p *partition, s *task.Source) {
 		w.refetch()
 		return
 	}
+	if w.ingress.feed(module.TopicPartition{Topic: s.Topic, Partition: s.Partition}) != nil {
+		return // a reader that was opened meanwhile has it
+	}
 	w.ingress.add(module.TopicPartition{Topic: s.Topic, Partition: s.Partition}, w.ingressFeed(p, s))
 	w.log.Info("source is read", "topic", s.Topic, "partition", s.Partition, "offset", s.Next())
 }

@@ -159,10 +159,17 @@ func (w *Worker) measure() {
 		m.functionBacklog.WithLabelValues(name).Set(float64(e.ready()))
 		m.functionLimit.WithLabelValues(name).Set(float64(e.limit.now()))
 	}
+	for id := range w.measured {
+		if p := w.partitions[id]; p == nil || p.stage != running {
+			delete(w.measured, id)
+			m.forget(strconv.Itoa(int(id)))
+		}
+	}
 	for _, p := range w.partitions {
 		if p.stage != running {
 			continue
 		}
+		w.measured[p.id] = true
 		label := strconv.Itoa(int(p.id))
 		rows := p.task.Rows()
 		m.pending.WithLabelValues(label).Set(float64(rows.Pending))

@@ -54,20 +54,37 @@ func orMissing(err error) error {
 	return err
 }
 
-// bounds are the first offset of a partition and the one behind its last.
-func (l *lookups) bounds(ctx context.Context, topic string, partition int32) (first, last int64, err error) {
+// bounds are the first offset of each partition of a topic and the one behind its last.
+func (l *lookups) bounds(ctx context.Context, topic string) (bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	listed, err := l.admin.ListStartOffsets(ctx, topic)
+	starts, err := l.admin.ListStartOffsets(ctx, topic)
 	if err != nil {
-		return 0, 0, fmt.Errorf("list the start offsets of %s: %w", topic, err)
+		return bounds{}, fmt.Errorf("list the start offsets of %s: %w", topic, err)
 	}
-	o, is := listed.Lookup(topic, partition)
-	if !is || o.Err != nil {
-		return 0, 0, fmt.Errorf("list the start offset of %s partition %d: %w", topic, partition, orMissing(o.Err))
+	ends, err := l.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return bounds{}, fmt.Errorf("list the end offsets of %s: %w", topic, err)
 	}
-	ends, err := l.ends(ctx, topic, []int32{partition})
-	return o.Offset, ends[partition], err
+	return bounds{topic, starts, ends}, nil
+}
+
+// bounds tell where the logs of a topic's partitions begin and end.
+type bounds struct {
+	topic        string
+	starts, ends kadm.ListedOffsets
+}
+
+func (b bounds) of(partition int32) (first, end int64, err error) {
+	start, is := b.starts.Lookup(b.topic, partition)
+	if !is || start.Err != nil {
+		return 0, 0, fmt.Errorf("list the start offset of %s partition %d: %w", b.topic, partition, orMissing(start.Err))
+	}
+	last, is := b.ends.Lookup(b.topic, partition)
+	if !is || last.Err != nil {
+		return 0, 0, fmt.Errorf("list the end offset of %s partition %d: %w", b.topic, partition, orMissing(last.Err))
+	}
+	return start.Offset, last.Offset, nil
 }
 
 // learn looks an egress topic up for the catalog.

@@ -21,8 +21,9 @@ import (
 type member struct {
 	w      *Worker
 	client *kgo.Client
-	round  atomic.Uint32 // of wishes for a new distribution
-	lapses atomic.Uint32 // times that the group has given this member's partitions up
+	cancel context.CancelFunc // ends whatever the client is doing
+	round  atomic.Uint32      // of wishes for a new distribution
+	lapses atomic.Uint32      // times that the group has given this member's partitions up
 }
 
 // revocation is one revoke callback that waits for the loop to let go of partitions.
@@ -34,9 +35,11 @@ type revocation struct {
 
 // join opens the group client; assignments arrive as posts to the loop.
 func (w *Worker) join() *member {
-	m := &member{w: w}
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &member{w: w, cancel: cancel}
 	client, err := w.settings.Open(append(m.protocol(),
-		kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(), kgo.ClientID(w.names.worker),
+		kgo.WithContext(ctx), kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(),
+		kgo.ClientID(w.names.worker+"/"+w.store.Identity().Nonce), // see checkName
 		kgo.SessionTimeout(w.SessionTimeout), kgo.HeartbeatInterval(heartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, added map[string][]int32) {
@@ -53,6 +56,7 @@ func (w *Worker) join() *member {
 		kgo.WithHooks(m),
 	)...)
 	if err != nil {
+		cancel()
 		w.fail(fmt.Errorf("open the group client: %w", err))
 		return m
 	}
@@ -83,8 +87,8 @@ const acceptableLag = 10_000
 func (m *member) local() balance.Local {
 	w := m.w
 	l := balance.Local{
-		Nonce: w.store.Identity().Nonce, Standbys: w.Module.Application.StandbyReplicas,
-		Round: m.round.Load(), Positions: map[int32]int64{},
+		Standbys: w.Module.Application.StandbyReplicas,
+		Round:    m.round.Load(), Positions: map[int32]int64{},
 	}
 	for id, at := range w.store.Positions() {
 		if at.TopicID == w.changelogID() && id < w.plan.Partitions {
@@ -138,11 +142,12 @@ func errFencedName(name string) error {
 // is the wrong one).
 func (m *member) identity() (id string, generation int32) { return m.client.GroupMetadata() }
 
-// token is what ownership is tied to. The member id alone does not do with the consumer protocol, where a member that
-// was fenced comes back under its id: the client gives the partitions up first, which counts as a lapse.
+// token is what ownership is tied to. The member id alone does not do: a client that has lost the group for a while
+// gives its partitions up and may come back under the same id, and somebody else may have had them in between. It tells
+// of the loss before it joins again, which counts as a lapse.
 func (m *member) token(cl *kgo.Client) string {
 	id, _ := cl.GroupMetadata()
-	if id == "" || m.w.Module.Application.GroupProtocol != module.GroupConsumer {
+	if id == "" {
 		return id
 	}
 	return fmt.Sprintf("%s/%d", id, m.lapses.Load())
@@ -167,20 +172,32 @@ func (m *member) revoked(cl *kgo.Client, partitions []int32) {
 	}
 }
 
+// leaveTimeout bounds how long a clean stop waits for the group to take note.
+const leaveTimeout = time.Second
+
 // leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure the
 // place is kept for the restart until the session time-out.
+//
+// The client's own close waits for a join that is under way, which is as long as the group waits for its slowest member,
+// so its context is ended first. Only then the group is told, or a join of the client could come behind the leave.
 func (m *member) leave(clean bool) {
 	if m.client == nil {
 		return
 	}
-	m.client.CloseAllowingRebalance() // first, or its heartbeat could join again behind the leave
-	if instance := m.instance(); clean && instance != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_, err := kadm.NewClient(m.w.admin).LeaveGroup(ctx, kadm.LeaveGroup(m.w.ApplicationID).InstanceIDs(*instance))
-		if err != nil {
-			m.w.log.Warn("leave the group", "error", err)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	instance := m.instance()
+	var err error
+	if clean && instance == nil {
+		err = m.client.LeaveGroupContext(ctx)
+	}
+	m.cancel()
+	m.client.CloseAllowingRebalance()
+	if clean && instance != nil {
+		_, err = kadm.NewClient(m.w.admin).LeaveGroup(ctx, kadm.LeaveGroup(m.w.ApplicationID).InstanceIDs(*instance))
+	}
+	if err != nil {
+		m.w.log.Warn("leave the group", "error", err)
 	}
 }
 

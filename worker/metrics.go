@@ -117,6 +117,13 @@ func (m *metrics) function(fn protocol.TypeName) *functionMetrics {
 	return f
 }
 
+// forget removes the gauges of a partition that is somebody else's now.
+func (m *metrics) forget(partition string) {
+	for _, g := range []*prometheus.GaugeVec{m.pending, m.stored, m.window, m.parkedAddresses, m.unserved} {
+		g.DeleteLabelValues(partition)
+	}
+}
+
 func (m *metrics) called(c *call) { m.function(c.Target.Type).flight.Inc() }
 
 func (m *metrics) answered(a *answer) {

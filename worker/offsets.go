@@ -103,9 +103,13 @@ func (l *lookups) fence(ctx context.Context, w *Worker, partitions []int32) erro
 	if err != nil {
 		return fmt.Errorf("list the open transactions: %w", err)
 	}
-	live, err := l.members(ctx, w)
+	members, err := l.members(ctx, w)
 	if err != nil {
 		return err
+	}
+	live := map[string]bool{}
+	for _, m := range members {
+		live[m.name] = true
 	}
 	for id := range listed {
 		worker, ours := w.workerOf(id)

@@ -61,8 +61,11 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 
 // reserved are the topics that no function may write to: the application's own, and those from before a rescale.
 func reserved(plan *topics.Plan) []string {
-	id := plan.ApplicationID
-	return []string{plan.MailboxName(), plan.ChangelogName(), topics.Mailbox(id), topics.Changelog(id), topics.RescaleJournal(id)}
+	names := []string{topics.RescaleJournal(plan.ApplicationID)}
+	for generation := 1; generation <= plan.Generation(); generation++ {
+		names = append(names, topics.MailboxOf(plan.ApplicationID, generation), topics.ChangelogOf(plan.ApplicationID, generation))
+	}
+	return names
 }
 
 // planTopics checks and creates the topics, and tries again for as long as the cluster cannot be reached; it says so

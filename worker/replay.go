@@ -39,11 +39,11 @@ type restore struct {
 func (t *takeover) replay(b *barrier) error {
 	r := &restore{t: t, level: b.cutAt, replays: map[int32]*changelog.Replay{}, fenced: time.Now(), began: time.Now(), said: time.Now()}
 	start := map[int32]kgo.Offset{}
-	for _, id := range t.partitions {
-		from, err := t.position(id)
-		if err != nil {
-			return err
-		}
+	froms, err := t.positions()
+	if err != nil {
+		return err
+	}
+	for id, from := range froms {
 		start[id] = kgo.NewOffset().At(from)
 		r.replays[id] = changelog.NewReplay(t.w.store, id, t.w.changelogID(), from, b.offsets[id])
 		r.replays[id].KeepsTombstones(t.w.plan.TombstoneRetention)
@@ -72,20 +72,29 @@ func (t *takeover) replay(b *barrier) error {
 
 func (w *Worker) changelogID() [16]byte { return w.names.topicIDs[w.names.changelog] }
 
-// position is the changelog offset from which a partition is replayed.
-func (t *takeover) position(id int32) (from int64, err error) {
+// positions are the changelog offsets from which the partitions are replayed.
+func (t *takeover) positions() (from map[int32]int64, err error) {
 	err = t.again("the bounds of the changelog", func() (done bool, err error) {
-		from, _, err = t.w.positionIn(t.ctx, id)
-		return err == nil, err
+		bounds, err := t.w.lookups.bounds(t.ctx, t.w.names.changelog)
+		if err != nil {
+			return false, err
+		}
+		from = map[int32]int64{}
+		for _, id := range t.partitions {
+			if from[id], _, err = t.w.positionIn(bounds, id); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	return from, err
 }
 
 // positionIn is the changelog offset at which reading a partition begins, and where its log ends. What the folder has
 // is dropped when reading cannot begin there.
-func (w *Worker) positionIn(ctx context.Context, id int32) (from, end int64, err error) {
+func (w *Worker) positionIn(changelogs bounds, id int32) (from, end int64, err error) {
 	log := changelog.Log{TopicID: w.changelogID(), TombstoneRetention: w.plan.TombstoneRetention / 2}
-	log.Start, log.End, err = w.lookups.bounds(ctx, w.names.changelog, id)
+	log.Start, log.End, err = changelogs.of(id)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -26,7 +26,8 @@ type network struct {
 	loseEnd atomic.Bool
 }
 
-var errCut = errors.New("the network is cut")
+// errCut is what a connection gives that is broken, as the kernel's does.
+var errCut error = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("the network is cut")}
 
 func (n *network) dial(ctx context.Context, kind, host string) (net.Conn, error) {
 	if err := n.pass(ctx.Done()); err != nil {

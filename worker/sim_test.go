@@ -31,10 +31,8 @@ var (
 	simFirst = flag.Uint64("sim.first", 1, "first seed")
 	simFault = flag.String("sim.fault", "", "only faults whose name contains this")
 	simRuns  = flag.Uint64("sim.runs", 12, "number of seeds")
-	// The longest waits by design are a parked address' pause and the transaction time-out, a few seconds each; but kfake
-	// keeps a member whose connection broke while it joined for the whole rebalance time-out, 45 s, where Kafka gives it
-	// up after its session.
-	simSettle = flag.Duration("sim.settle", time.Minute, "how long the workers may take for what is left when the faults are over")
+	// The longest waits by design are a parked address' pause and the transaction time-out, a few seconds each.
+	simSettle = flag.Duration("sim.settle", 20*time.Second, "how long the workers may take for what is left when the faults are over")
 )
 
 func TestSimulation(t *testing.T) {
@@ -73,6 +71,8 @@ const (
 	simAddresses  = 9
 	simBrokers    = 3
 	simSession    = time.Second
+	// simTransaction is how long the brokers leave a silent transaction open.
+	simTransaction = 2 * time.Second
 )
 
 // sim is one run.
@@ -125,6 +125,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 		want: map[string]int{}, faults: map[string]int{}, log: &logBuffer{},
 	}
 	s.admin = kadm.NewClient(s.client)
+	s.shortRebalances()
 	if shape.redpanda {
 		s.likeRedpanda()
 	}
@@ -177,13 +178,7 @@ func (s *sim) run() {
 		s.fault(s.processes[s.rng.IntN(len(s.processes))])
 		s.change(step)
 		time.Sleep(time.Duration(s.rng.IntN(s.shape.pause)) * time.Millisecond) // the pace of the load; nothing waits for it
-		for _, p := range s.processes {
-			select {
-			case err := <-p.ended:
-				s.t.Fatalf("%s ended by itself: %v", p.name, err)
-			default:
-			}
-		}
+		s.supervise()
 	}
 	s.disarm()
 	for _, p := range s.processes {

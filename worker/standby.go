@@ -53,7 +53,10 @@ func (w *Worker) follow() {
 	if w.standby.covers(wanted) {
 		return
 	}
-	before := w.standby.stop()
+	if w.standby != nil {
+		w.standby.cancel()
+	}
+	var before []chan struct{}
 	if w.running != nil {
 		before = append(before, w.running.ended)
 	}
@@ -63,14 +66,18 @@ func (w *Worker) follow() {
 		if last := w.restores[id]; last != nil {
 			before = append(before, last)
 		}
+		w.restores[id] = s.ended
 	}
 	w.standby = s
-	w.metrics.standbyLag.Reset()
 	w.metrics.partitions.WithLabelValues("standby").Set(float64(len(wanted)))
 	w.spawn(func() {
 		defer close(s.ended)
-		if allEnded(ctx, before) && len(wanted) > 0 {
+		w.waitFor(before)
+		if ctx.Err() == nil && len(wanted) > 0 {
 			s.run(ctx)
+		}
+		for id := range wanted {
+			w.metrics.standbyLag.DeleteLabelValues(strconv.Itoa(int(id)))
 		}
 	})
 }
@@ -85,27 +92,6 @@ func (s *standby) covers(wanted map[int32]bool) bool {
 	}
 	for id, warmUp := range wanted {
 		if is, has := s.warming[id]; !has || is != warmUp {
-			return false
-		}
-	}
-	return true
-}
-
-// stop ends a standby and gives what to wait for before another writes to the store.
-func (s *standby) stop() []chan struct{} {
-	if s == nil {
-		return nil
-	}
-	s.cancel()
-	return []chan struct{}{s.ended}
-}
-
-// allEnded waits for all of them; it is false when ctx is done first.
-func allEnded(ctx context.Context, all []chan struct{}) bool {
-	for _, ended := range all {
-		select {
-		case <-ended:
-		case <-ctx.Done():
 			return false
 		}
 	}
@@ -137,8 +123,12 @@ func (s *standby) run(ctx context.Context) {
 func (s *standby) session(ctx context.Context) error {
 	w := s.w
 	start := map[int32]kgo.Offset{}
+	bounds, err := w.lookups.bounds(ctx, w.names.changelog)
+	if err != nil {
+		return err
+	}
 	for id := range s.warming {
-		from, end, err := w.positionIn(ctx, id)
+		from, end, err := w.positionIn(bounds, id)
 		if err != nil {
 			return err
 		}
@@ -164,7 +154,9 @@ func (s *standby) session(ctx context.Context) error {
 		if err := s.poll(ctx); err != nil {
 			return err
 		}
-		s.tell()
+		if ctx.Err() == nil {
+			s.tell()
+		}
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type beginnings struct {
 	partitions []int32
 	sources    map[int32][]source                // of each partition
 	offsets    map[module.TopicPartition]fetched // of the group, before anything of this owner was committed
+	bounds     map[string]bounds                 // of topics, asked for once
 	begun      map[int32]*begun                  // what is to be committed; of a partition without anything: none
 }
 
@@ -178,10 +179,24 @@ func (b *beginnings) offset(s source, grown bool) (offset int64, err error) {
 	return offset, err
 }
 
+// first is the first offset of a source. The bounds of a topic are asked for once: they serve a take-over of many
+// partitions, and an offset that is deleted meanwhile shows when it is fetched.
 func (b *beginnings) first(s source) (first int64, err error) {
 	err = b.again("the bounds of a source", func() (done bool, err error) {
-		first, _, err = b.w.lookups.bounds(b.ctx, s.topic, s.partition)
-		return err == nil, err
+		known, is := b.bounds[s.topic]
+		if !is {
+			if known, err = b.w.lookups.bounds(b.ctx, s.topic); err != nil {
+				return false, err
+			}
+		}
+		if first, _, err = known.of(s.partition); err != nil {
+			return false, err
+		}
+		if b.bounds == nil {
+			b.bounds = map[string]bounds{}
+		}
+		b.bounds[s.topic] = known
+		return true, nil
 	})
 	return first, err
 }

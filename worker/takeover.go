@@ -51,6 +51,25 @@ func (w *Worker) takeOver(ids []int32) {
 		return
 	}
 	slices.Sort(ids)
+	// What the disk has is served in some milliseconds: it does not wait for what is restored from the log's start.
+	near, far := []int32{}, []int32{}
+	for _, id := range ids {
+		if _, known, err := w.store.Position(id); known && err == nil {
+			near = append(near, id)
+		} else {
+			far = append(far, id)
+		}
+	}
+	for _, together := range [][]int32{near, far} {
+		if len(together) > 0 {
+			w.takeOverTogether(together)
+		}
+	}
+	w.follow() // what is taken over is followed no more
+	w.report()
+}
+
+func (w *Worker) takeOverTogether(ids []int32) {
 	ctx, cancel := context.WithCancel(w.epoch.ctx)
 	t := &takeover{beginnings: beginnings{w: w, ctx: ctx, partitions: ids}, cancel: cancel, began: time.Now(), ended: make(chan struct{})}
 	for _, id := range ids {
@@ -63,27 +82,29 @@ func (w *Worker) takeOver(ids []int32) {
 	if w.running != nil {
 		t.before = append(t.before, w.running.ended)
 	}
-	if followed := w.standby; followed != nil {
-		w.follow() // what is taken over is followed no more
-		if w.standby != followed {
-			t.before = append(t.before, followed.ended)
-		}
-	}
 	w.takeovers = append(w.takeovers, t)
-	w.report()
 	w.spawn(func() {
 		defer close(t.ended)
-		for _, ended := range t.before { // a cancelled take-over may have a fetch in hand that it still puts into the store
-			select {
-			case <-ended:
-			case <-ctx.Done():
-				return
-			}
+		w.waitFor(t.before)
+		if ctx.Err() != nil {
+			return
 		}
 		if err := t.run(); err != nil && ctx.Err() == nil {
 			w.post(func() { w.fail(fmt.Errorf("take over partitions %v: %w", ids, err)) })
 		}
 	})
+}
+
+// waitFor waits until earlier writers of a partition of the store have ended: each may have a fetch in hand that it
+// still puts there. It does not stop for being cancelled, because who comes next waits for this one alone.
+func (w *Worker) waitFor(before []chan struct{}) {
+	for _, ended := range before {
+		select {
+		case <-ended:
+		case <-w.done:
+			return
+		}
+	}
 }
 
 // dropTakeover lets go of a partition under restore; the take-over of the others begins anew.

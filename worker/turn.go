@@ -95,6 +95,9 @@ func (w *Worker) step() (again time.Time) {
 			again = earlier(again, time.UnixMilli(next))
 		}
 	}
+	if at := w.retake(); !at.IsZero() {
+		again = earlier(again, at)
+	}
 	w.housekeep()
 	w.dispatch()
 	if at := w.maybeCut(); !at.IsZero() {

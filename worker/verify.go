@@ -34,6 +34,9 @@ func errRecreated(topic string) error {
 
 func (b *beginnings) verifySource(s source, progress state.Progress) error {
 	w := b.w
+	if progress.TopicID == [16]byte{} {
+		return fmt.Errorf("the application was rescaled since this worker started, and topic %s is one that it has left: restart this worker", s.topic)
+	}
 	if progress.TopicID != w.names.topicIDs[s.topic] {
 		return errRecreated(s.topic)
 	}

@@ -89,6 +89,7 @@ type loop struct {
 	following  []balance.Follow // what the group's leader wants this worker to follow
 	standby    *standby         // nil: follows nothing yet
 	wished     time.Time        // for a new distribution
+	retakeAt   time.Time        // when to look whether lost partitions are this worker's still; zero: not
 	growing    *growth          // nil: no ingress topic has got partitions
 	epoch      epoch
 
@@ -107,6 +108,7 @@ type loop struct {
 	swept       time.Time
 	trimmed     time.Time
 	revokes     []*revocation
+	measured    map[int32]bool // partitions that have gauges
 	stopping    bool
 	failure     error
 }
@@ -192,7 +194,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (l *loop) begin(ctx context.Context) {
 	l.ctx = ctx
 	l.partitions, l.assigned = map[int32]*partition{}, map[int32]bool{}
-	l.restores = map[int32]chan struct{}{}
+	l.restores, l.measured = map[int32]chan struct{}{}, map[int32]bool{}
 	l.registry, l.unserved = task.NewRegistry(), map[protocol.TypeName]bool{}
 	l.newEpoch()
 }

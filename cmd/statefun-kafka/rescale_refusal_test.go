@@ -163,7 +163,7 @@ func TestAWorkerThatWasStartedBeforeTheRescaleRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(release)
-	if err := <-ended; err == nil || !strings.Contains(err.Error(), "topic app-mailbox was deleted and created anew") {
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "the application was rescaled since this worker started") {
 		t.Fatal(err)
 	}
 	stop := f.start(3)
