@@ -296,3 +296,51 @@ func TestAClockThatJumpsFiresEachDelayedMessageOnce(t *testing.T) {
 		}
 	})
 }
+
+// The group refuses offsets once as those of no member, and yet it has this member as before: a coordinator that has
+// just moved may. The client notices nothing, so no callback comes. The worker gives up what it has, and takes over
+// again.
+func TestARefusalOfOffsetsThatPassesIsNotTheEnd(t *testing.T) {
+	for _, refusal := range []*kerr.Error{kerr.GroupIDNotFound, kerr.UnknownMemberID, kerr.StaleMemberEpoch} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			bothProtocols(t, func(t *testing.T, version string) {
+				l := newLab(t, setting{version: version}, echo)
+				id := idIn(0, 2, 0)
+				l.up()
+				l.settled()
+				l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: refusal})
+				l.put("in", 0, id, "r0")
+				l.expect(id, "1:r0")
+				l.says("ownership was lost", refusal.Message)
+				if n := l.metric("statefun_worker_losses_total"); n > 3 {
+					t.Errorf("%v losses for one refusal", n)
+				}
+			})
+		})
+	}
+}
+
+// A partition is being taken over when something asks for that again. Two take-overs of one partition would each make
+// a task of it, and the second would forget what the first has in the next transaction.
+func TestAPartitionIsInOneTakeOverAtATime(t *testing.T) {
+	l := newLab(t, setting{}, echo)
+	fetches := l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "app-changelog", Err: kerr.KafkaStorageError, Count: -1})
+	l.start()
+	if err := fetches.Wait(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	l.loop(func(w *Worker) {
+		w.takeOver(w.assignedPartitions())
+		times := map[int32]int{}
+		for _, t := range w.takeovers {
+			for _, id := range t.partitions {
+				times[id]++
+			}
+		}
+		if len(times) != 2 || times[0] != 1 || times[1] != 1 {
+			t.Errorf("the partitions are in %v take-overs", times)
+		}
+	})
+	fetches.Remove()
+	l.until("the partitions run", func() bool { return l.worker.Ready() == nil })
+}
