@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -71,7 +70,7 @@ func (w *Worker) retake() (again time.Time) {
 	}
 	w.retakeAt = time.Time{}
 	if w.captured != "" && w.group.token(w.group.client) == w.captured {
-		w.takeOver(slices.DeleteFunc(w.assignedPartitions(), func(id int32) bool { return w.partitions[id] != nil }))
+		w.takeOver(w.assignedPartitions())
 	}
 	return again
 }

@@ -178,18 +178,20 @@ const leaveTimeout = time.Second
 // leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure the
 // place is kept for the restart until the session time-out.
 //
-// The client's own close waits for a join that is under way, which is as long as the group waits for its slowest member,
-// so its context is ended first. Only then the group is told, or a join of the client could come behind the leave.
+// The client's own close waits for a join that is under way, which may be as long as the group waits for its slowest
+// member, so its context is ended after a while. Only then the group is told, or a join could come behind the leave.
 func (m *member) leave(clean bool) {
 	if m.client == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
+	brief, ended := context.WithTimeout(ctx, leaveTimeout/2)
+	defer ended()
 	instance := m.instance()
-	var err error
-	if clean && instance == nil {
-		err = m.client.LeaveGroupContext(ctx)
+	err := m.client.LeaveGroupContext(brief) // with an instance id it ends the membership here and tells nobody
+	if instance != nil {
+		err = nil
 	}
 	m.cancel()
 	m.client.CloseAllowingRebalance()

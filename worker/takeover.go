@@ -46,7 +46,10 @@ type barrier struct {
 
 // takeOver begins to take over partitions.
 func (w *Worker) takeOver(ids []int32) {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id int32) bool { return w.partitions[id] != nil && w.partitions[id].stage != restoring })
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id int32) bool {
+		p := w.partitions[id]
+		return p != nil && p.stage != restoring || slices.ContainsFunc(w.takeovers, func(t *takeover) bool { return slices.Contains(t.partitions, id) })
+	})
 	if len(ids) == 0 || w.stopping {
 		return
 	}
