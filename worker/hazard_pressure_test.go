@@ -97,9 +97,9 @@ func TestH10TwoWorkersWithFullWindowsDoNotDeadlock(t *testing.T) {
 		return g.hanging(func(string) bool { return true }, bounce)(ctx, call, r)
 	}
 	first, second := pair(t, setting{module: limited(fmt.Sprintf("recordsPerSource: %d, transactionEffects: 200", window))}, calls)
-	for p := range int32(2) {
+	for p := range int32(2) { // to addresses that nobody sends to first, or these would hold the records up
 		first.putMany("in", p, records, func(i int) (string, string) {
-			return idIn(p, 2, i), fmt.Sprint(hops, ":", idIn(1-p, 2, i))
+			return idIn(p, 2, records+i), fmt.Sprint(hops, ":", idIn(1-p, 2, i))
 		})
 	}
 	full := func(l *lab) (held bool) {
