@@ -45,6 +45,7 @@ func TestGrowth(t *testing.T) {
 	defer stop()
 	c.grow(t, names, growthTo)
 	grown := time.Now()
+	visits.knowsGrowth()
 	for p := int32(growthFrom); p < growthTo; p++ {
 		for range 3 { // before any worker knows of the partition
 			visits.send(p, fmt.Sprintf("new%d", p))
@@ -100,8 +101,28 @@ type visitor struct {
 	cluster *cluster
 	topic   string
 
+	grown *kgo.Client // for partitions that the cluster's own client has not heard of
+
 	mu   sync.Mutex
 	sent []*kgo.Record
+}
+
+// knowsGrowth opens a client, which learns the partitions as they are now; one that is open learns them minutes later.
+func (v *visitor) knowsGrowth() {
+	v.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(v.cluster.addr()), kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(client.Close)
+	v.grown = client
+}
+
+func (v *visitor) client(partition int32) *kgo.Client {
+	if partition >= growthFrom {
+		return v.grown
+	}
+	return v.cluster.manual
 }
 
 func (v *visitor) send(partition int32, name string) {
@@ -109,7 +130,7 @@ func (v *visitor) send(partition int32, name string) {
 	defer v.mu.Unlock()
 	r := &kgo.Record{Topic: v.topic, Partition: partition, Key: []byte(name), Value: fmt.Appendf(nil, `{"name":%q}`, name)}
 	v.sent = append(v.sent, r)
-	v.cluster.manual.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+	v.client(partition).Produce(context.Background(), r, func(_ *kgo.Record, err error) {
 		if err != nil {
 			v.t.Errorf("produce a visit to partition %d: %v", partition, err)
 		}
@@ -132,8 +153,13 @@ func (v *visitor) often(partitions int32) (stop func()) {
 	return sync.OnceFunc(func() {
 		cancel()
 		sending.Wait()
-		if err := v.cluster.manual.Flush(context.Background()); err != nil {
-			v.t.Errorf("flush the visits: %v", err)
+		for _, client := range []*kgo.Client{v.cluster.manual, v.grown} {
+			if client == nil {
+				continue
+			}
+			if err := client.Flush(context.Background()); err != nil {
+				v.t.Errorf("flush the visits: %v", err)
+			}
 		}
 	})
 }
