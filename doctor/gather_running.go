@@ -13,6 +13,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/worker"
 )
 
 // group asks for the consumer group.
@@ -121,8 +122,8 @@ func (g *gathering) consumerGroup(ctx context.Context, group *Group) error {
 	}
 	group.State, group.Operations = found.State, operations(found.AuthorizedOperations)
 	for _, m := range found.Members {
-		// Workers have no instance id here; their client has their name.
-		group.Members = append(group.Members, Member{ID: m.MemberID, Name: m.ClientID, Client: m.ClientID, Host: m.ClientHost, Topics: m.SubscribedTopics})
+		name, _ := worker.ParseClientID(m.ClientID) // workers have no instance id here
+		group.Members = append(group.Members, Member{ID: m.MemberID, Name: name, Client: m.ClientID, Host: m.ClientHost, Topics: m.SubscribedTopics})
 	}
 	return nil
 }

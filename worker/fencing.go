@@ -43,14 +43,24 @@ func (w *Worker) expel(ctx context.Context, transactional string) error {
 	return nil
 }
 
-// peer is one live member of the group: the worker's name and the nonce of its process, both of which travel in its
-// client id, because a group tells that one in every state.
+// clientID is how a worker calls itself in the group: by its name and the nonce of its process. A group tells the client
+// ids of its members in every state, and what they said of themselves only while it is stable.
+func clientID(name, nonce string) string { return name + "/" + nonce }
+
+// ParseClientID returns the worker's name and its process' nonce from the client id of a group member; the nonce is
+// empty for a member that is no worker.
+func ParseClientID(id string) (name, nonce string) {
+	name, nonce, _ = strings.Cut(id, "/")
+	return name, nonce
+}
+
+// peer is one live member of the group.
 type peer struct{ name, nonce, host string }
 
 // members are the group's live members.
 func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err error) {
 	add := func(client, host string) {
-		name, nonce, _ := strings.Cut(client, "/")
+		name, nonce := ParseClientID(client)
 		live = append(live, peer{name, nonce, host})
 	}
 	if w.Module.Application.GroupProtocol == module.GroupConsumer {
@@ -80,6 +90,10 @@ func describeError(group string, err error) error {
 	return fmt.Errorf("describe group %s: %w", group, err)
 }
 
+// consumerSession is how long brokers keep a silent member of the consumer protocol, where they decide on it
+// (group.consumer.session.timeout.ms, by default).
+const consumerSession = 45 * time.Second
+
 // checkName refuses a state folder that is a copy of one whose worker lives: the group has a member of this worker's
 // name, and no process with that member's nonce ever ran on this folder. The two would fence each other for ever (H14).
 // A folder put back from an older copy looks the same for as long as the session of the dead process lasts, so it waits
@@ -90,7 +104,11 @@ func (w *Worker) checkName(ctx context.Context) error {
 	if identity.PreviousNonce() == "" && w.Module.Application.GroupProtocol != module.GroupConsumer {
 		return nil
 	}
-	until := time.Now().Add(w.SessionTimeout + time.Second)
+	session := w.SessionTimeout
+	if w.Module.Application.GroupProtocol == module.GroupConsumer {
+		session = consumerSession
+	}
+	until := time.Now().Add(session + time.Second)
 	said := false
 	for {
 		members, err := w.lookups.members(ctx, w)

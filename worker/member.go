@@ -39,7 +39,7 @@ func (w *Worker) join() *member {
 	m := &member{w: w, cancel: cancel}
 	client, err := w.settings.Open(append(m.protocol(),
 		kgo.WithContext(ctx), kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(),
-		kgo.ClientID(w.names.worker+"/"+w.store.Identity().Nonce), // see checkName
+		kgo.ClientID(clientID(w.names.worker, w.store.Identity().Nonce)),
 		kgo.SessionTimeout(w.SessionTimeout), kgo.HeartbeatInterval(heartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, added map[string][]int32) {
@@ -175,8 +175,8 @@ func (m *member) revoked(cl *kgo.Client, partitions []int32) {
 // leaveTimeout bounds how long a clean stop waits for the group to take note.
 const leaveTimeout = time.Second
 
-// leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure the
-// place is kept for the restart until the session time-out.
+// leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure a named
+// member's place is kept for the restart until the session time-out.
 //
 // The client's own close waits for a join that is under way, which may be as long as the group waits for its slowest
 // member, so its context is ended after a while. Only then the group is told, or a join could come behind the leave.
@@ -239,6 +239,10 @@ func (w *Worker) onRevoked(id string, r *revocation) {
 		w.captured = id
 		close(r.handed)
 		w.takeOver(w.assignedPartitions())
+		return
+	}
+	if len(r.partitions) == 0 { // the client asks so before each join; nothing is given up, so nothing is waited for
+		close(r.handed)
 		return
 	}
 	w.log.Info("partitions revoked", "partitions", r.partitions)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
@@ -30,7 +29,7 @@ const (
 type standby struct {
 	w       *Worker
 	cancel  context.CancelFunc
-	warming map[int32]bool // to become the owner once its lag is small
+	wanted  map[int32]bool // what is followed; true: to become the owner once its lag is small
 	follows map[int32]*changelog.Follow
 	client  *kgo.Client
 	ended   chan struct{}
@@ -61,7 +60,7 @@ func (w *Worker) follow() {
 		before = append(before, w.running.ended)
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	s := &standby{w: w, cancel: cancel, warming: wanted, follows: map[int32]*changelog.Follow{}, ended: make(chan struct{})}
+	s := &standby{w: w, cancel: cancel, wanted: wanted, follows: map[int32]*changelog.Follow{}, ended: make(chan struct{})}
 	for id := range wanted {
 		if last := w.restores[id]; last != nil {
 			before = append(before, last)
@@ -87,11 +86,11 @@ func (s *standby) covers(wanted map[int32]bool) bool {
 	if s == nil {
 		return len(wanted) == 0
 	}
-	if len(s.warming) != len(wanted) {
+	if len(s.wanted) != len(wanted) {
 		return false
 	}
 	for id, warmUp := range wanted {
-		if is, has := s.warming[id]; !has || is != warmUp {
+		if is, has := s.wanted[id]; !has || is != warmUp {
 			return false
 		}
 	}
@@ -113,9 +112,6 @@ func (s *standby) run(ctx context.Context) {
 			return
 		}
 		s.w.log.Warn("standby begins anew", "error", err)
-		if errors.Is(err, changelog.ErrTooOld) || errors.Is(err, kerr.OffsetOutOfRange) {
-			continue // what is on disk is found too old, or below the log's start, at once now
-		}
 		pause(ctx, standbyRetry)
 	}
 }
@@ -127,7 +123,7 @@ func (s *standby) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for id := range s.warming {
+	for id := range s.wanted {
 		from, end, err := w.positionIn(bounds, id)
 		if err != nil {
 			return err
@@ -194,7 +190,7 @@ func (s *standby) tell() {
 			continue
 		}
 		s.w.metrics.standbyLag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(lag))
-		warm = warm || s.warming[id] && lag <= acceptableLag
+		warm = warm || s.wanted[id] && lag <= acceptableLag
 	}
 	if warm {
 		s.w.post(s.w.wishForMore)
