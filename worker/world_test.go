@@ -19,6 +19,7 @@ type world struct {
 	brokers []string
 	module  *module.Module
 	client  *kgo.Client
+	logs    map[string]*topicLog
 }
 
 const moduleText = `
