@@ -16,6 +16,7 @@ type Local struct {
 	Standbys  int             // standbyReplicas of its module
 	Round     uint32          // grows with each wish for a new distribution: metadata that did not change makes no rebalance
 	Positions map[int32]int64 // partition → changelog offset up to which its disk has it, what it owns included
+	Nonce     string          // of its process
 }
 
 // localVersion is the first byte of an encoded Local.
@@ -23,7 +24,7 @@ const localVersion = 1
 
 // AppendLocal encodes l behind dst:
 //
-//	version 1 | standbys | round | count | count × (partition - previous partition, position)
+//	version 1 | standbys | round | count | count × (partition - previous partition, position) | length | nonce
 //
 // Numbers are unsigned varints, partitions ascend, and the first one's predecessor is 0. A position or partition below
 // zero says nothing and is left out.
@@ -41,7 +42,8 @@ func AppendLocal(dst []byte, l Local) []byte {
 		dst = binary.AppendUvarint(dst, uint64(l.Positions[p]))
 		previous = p
 	}
-	return dst
+	dst = binary.AppendUvarint(dst, uint64(len(l.Nonce)))
+	return append(dst, l.Nonce...)
 }
 
 // ParseLocal decodes what AppendLocal wrote.
@@ -60,6 +62,7 @@ func ParseLocal(b []byte) (Local, error) {
 		p := partitions.next(r.number(math.MaxInt32))
 		l.Positions[p] = int64(r.number(math.MaxInt64))
 	}
+	l.Nonce = r.text()
 	if err := r.end(); err != nil {
 		return Local{}, fmt.Errorf("parse member data: %w", err)
 	}
@@ -122,6 +125,14 @@ func (r *reader) count() int {
 		return int(r.fail(errShort))
 	}
 	return int(n)
+}
+
+// text reads a length and as many bytes.
+func (r *reader) text() string {
+	n := r.count()
+	text := string(r.rest[:min(n, len(r.rest))])
+	r.rest = r.rest[len(text):]
+	return text
 }
 
 func (r *reader) end() error {

@@ -9,8 +9,8 @@ import (
 )
 
 func TestLocalHasTheseBytes(t *testing.T) {
-	l := Local{Standbys: 1, Round: 300, Positions: map[int32]int64{5: 128, 0: 7, 300: 0, 4: -1, -2: 9}}
-	const golden = "01" + "01" + "ac02" + "03" + "0007" + "058001" + "a70200"
+	l := Local{Standbys: 1, Round: 300, Positions: map[int32]int64{5: 128, 0: 7, 300: 0, 4: -1, -2: 9}, Nonce: "n7"}
+	const golden = "01" + "01" + "ac02" + "03" + "0007" + "058001" + "a70200" + "026e37"
 	b := AppendLocal([]byte{0xff}, l)
 	if got := hex.EncodeToString(b); got != "ff"+golden {
 		t.Errorf("got  %s\nwant ff%s", got, golden)
@@ -44,7 +44,8 @@ func TestABadLocalIsRefusedByWhatIsWrong(t *testing.T) {
 		{"position cut off", "01000001" + "00", "ends too early"},
 		{"a partition twice", "01000002" + "0307" + "0007", "there twice"},
 		{"a partition too large", "01000002" + "ffffffff0707" + "0107", "above its limit of 2147483647"},
-		{"something behind it", "01000000" + "aa", "1 bytes are left over"},
+		{"nonce cut off", "01000000" + "0261", "ends too early"},
+		{"something behind it", "0100000000" + "aa", "1 bytes are left over"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, err := hex.DecodeString(c.bytes)

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
@@ -44,7 +46,8 @@ func (w *Worker) expel(ctx context.Context, transactional string) error {
 }
 
 // clientID is how a worker calls itself in the group: by its name and the nonce of its process. A group tells the client
-// ids of its members in every state, and what they said of themselves only while it is stable.
+// ids of its members in every state. A named member that comes back keeps the client id of its first process there
+// (Kafka 4.1, replaceStaticMember), so the nonce is the member's own only where members have no instance id.
 func clientID(name, nonce string) string { return name + "/" + nonce }
 
 // ParseClientID returns the worker's name and its process' nonce from the client id of a group member; the nonce is
@@ -54,22 +57,19 @@ func ParseClientID(id string) (name, nonce string) {
 	return name, nonce
 }
 
-// peer is one live member of the group.
+// peer is one live member of the group. Its nonce is empty while the group does not tell it.
 type peer struct{ name, nonce, host string }
 
 // members are the group's live members.
 func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err error) {
-	add := func(client, host string) {
-		name, nonce := ParseClientID(client)
-		live = append(live, peer{name, nonce, host})
-	}
 	if w.Module.Application.GroupProtocol == module.GroupConsumer {
 		groups, err := l.admin.DescribeConsumerGroups(ctx, w.ApplicationID)
 		if err == nil {
 			err = groups.Error()
 		}
 		for _, m := range groups[w.ApplicationID].Members {
-			add(m.ClientID, m.ClientHost)
+			name, nonce := ParseClientID(m.ClientID)
+			live = append(live, peer{name, nonce, m.ClientHost})
 		}
 		return live, describeError(w.ApplicationID, err)
 	}
@@ -78,9 +78,23 @@ func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err erro
 		err = groups.Error()
 	}
 	for _, m := range groups[w.ApplicationID].Members {
-		add(m.ClientID, m.ClientHost)
+		name, _ := ParseClientID(m.ClientID)
+		live = append(live, peer{name, toldNonce(m), m.ClientHost})
 	}
 	return live, describeError(w.ApplicationID, err)
+}
+
+// toldNonce is the nonce that a member gave when it joined. A group tells it only while it is stable.
+func toldNonce(m kadm.DescribedGroupMember) string {
+	meta, is := m.Join.AsConsumer()
+	if !is {
+		return ""
+	}
+	local, err := balance.ParseLocal(meta.UserData)
+	if err != nil {
+		return ""
+	}
+	return local.Nonce
 }
 
 func describeError(group string, err error) error {
@@ -97,8 +111,9 @@ const consumerSession = 45 * time.Second
 // checkName refuses a state folder that is a copy of one whose worker lives: the group has a member of this worker's
 // name, and no process with that member's nonce ever ran on this folder. The two would fence each other for ever (H14).
 // A folder put back from an older copy looks the same for as long as the session of the dead process lasts, so it waits
-// that long. A new folder cannot be a copy, and may take a name over; not so with the consumer protocol, whose groups do
-// not know names and would let both go on.
+// that long, and as long for a group that rebalances, which does not tell whose member that is. A new folder cannot be a
+// copy, and may take a name over; not so with the consumer protocol, whose groups do not know names and would let both
+// go on.
 func (w *Worker) checkName(ctx context.Context) error {
 	identity := w.store.Identity()
 	if identity.PreviousNonce() == "" && w.Module.Application.GroupProtocol != module.GroupConsumer {
@@ -118,6 +133,8 @@ func (w *Worker) checkName(ctx context.Context) error {
 			return nil
 		case errors.Is(err, kerr.GroupAuthorizationFailed):
 			return fmt.Errorf("%w: allow Describe on group %s", err, w.ApplicationID)
+		case errors.Is(copied, errUntold) && time.Now().After(until):
+			return nil // should it be a copy, one of the two is fenced by the group
 		case copied != nil && time.Now().After(until):
 			return copied
 		case !said:
@@ -130,10 +147,17 @@ func (w *Worker) checkName(ctx context.Context) error {
 	}
 }
 
+// errUntold says that the group has a member of this worker's name and does not tell which process it is.
+var errUntold = errors.New("the group rebalances and does not tell which process has this worker's name")
+
 // namesake is an error for a live member of this worker's name that never ran on its folder.
 func (w *Worker) namesake(identity state.Identity, members []peer) error {
 	for _, m := range members {
-		if m.name == w.names.worker && m.nonce != "" && !identity.Had(m.nonce) {
+		switch {
+		case m.name != w.names.worker || identity.Had(m.nonce):
+		case m.nonce == "":
+			return errUntold
+		default:
 			return fmt.Errorf("a live worker on host %s has the name %q, and its process never ran on the state folder %s: this folder is a copy of that worker's, or the name is used twice: start with an empty folder, which is restored from the changelog, and with a name of its own",
 				m.host, w.names.worker, w.StateDir)
 		}

@@ -88,7 +88,7 @@ func (m *member) local() balance.Local {
 	w := m.w
 	l := balance.Local{
 		Standbys: w.Module.Application.StandbyReplicas,
-		Round:    m.round.Load(), Positions: map[int32]int64{},
+		Round:    m.round.Load(), Positions: map[int32]int64{}, Nonce: w.store.Identity().Nonce,
 	}
 	for id, at := range w.store.Positions() {
 		if at.TopicID == w.changelogID() && id < w.plan.Partitions {
