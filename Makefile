@@ -9,7 +9,7 @@ RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 OUTER := ^github.com/statefun-kafka/statefun-kafka/(test|examples|internal/lint)(/|$$)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test setup check unit outer chaos fuzz lint fmt demo bench bench-peers clean
+.PHONY: help build test setup check unit outer sdks chaos fuzz lint fmt demo bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,10 +19,11 @@ build: ## build the static binary bin/statefun-kafka
 
 test: setup check unit outer ## all set-up and all tests (about 15 minutes on 2 cores)
 
-setup: ## download the modules and the jars of both Kafka versions
+setup: ## download the modules, the jars of both Kafka versions and the SDKs
 	$(GO) mod download
 	$(GO) run ./test/realkafka/kafka --version 4.1.0 --download
 	$(GO) run ./test/realkafka/kafka --version 3.9.1 --download
+	$(GO) run ./test/sdks/setup
 
 check: ## formatting, go vet and the project's own rules
 	@test -z "$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))" || { echo 'not formatted, run make fmt:'; gofmt -l .; exit 1; }
@@ -36,7 +37,11 @@ unit: ## the engine's tests, under the race detector
 outer: ## the tests with processes: embedded broker, Kafka 4.1 and 3.9, official SDKs, kill -9
 	$(GO) test -p 1 -timeout 40m $$($(GO) list ./... | grep -E '$(OUTER)')
 
-chaos: ## the fault suite: 30 seeded runs with processes on real Kafka (25 minutes), then 200 in one process
+sdks: ## install the SDKs of all languages that are missing, and run the suite with them
+	$(GO) run ./test/sdks/setup
+	$(GO) test ./test/sdks -v -timeout 15m | grep -v '^=== RUN'
+
+chaos: ## the fault suite: 30 seeded runs with processes on one and on three brokers (35 minutes), then 200 in one process
 	$(GO) run ./test/chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 	$(GO) test ./worker -run TestSimulation -sim.runs 200 -timeout 60m -v | grep -v '^    --- PASS'
 	$(GO) test ./test/planted

@@ -63,6 +63,8 @@ var checks = []check{
 	{id: "ingress.compaction", area: "ingress", promise: silent, can: noBroken, rule: ingressCompaction},
 	{id: "egress.topics", area: "egress", promise: silent, can: noBroken, rule: egressTopics},
 
+	{id: "clusters.elsewhere", area: "clusters", promise: silent, can: adviceOnly, rule: otherClusters},
+
 	{id: "access.topics", area: "access", promise: silent, can: noWarning, rule: topicAccess},
 	{id: "access.group", area: "access", promise: silent, can: noWarning, rule: groupAccess},
 	{id: "access.transactional-ids", area: "access", promise: silent, can: noWarning, rule: transactionalAccess},

@@ -34,7 +34,10 @@ type Facts struct {
 	PlanError string
 	Problems  []topics.Problem
 
+	// Ingresses and Egresses are topics of this cluster.
 	Ingresses, Egresses []string
+	// Elsewhere is what the module has on other clusters.
+	Elsewhere []Elsewhere
 
 	Group        Group
 	Transactions Transactions

@@ -54,6 +54,7 @@ func Gather(ctx context.Context, clients kafka.Settings, s Settings) (*Facts, er
 	together(
 		func() { g.seeds(ctx) },
 		func() { g.cluster(ctx) },
+		func() { g.elsewhere(ctx) },
 		func() {
 			if s.Endpoints {
 				g.facts.Endpoints = probe(ctx, s.Module)
@@ -101,6 +102,9 @@ func begin(clients kafka.Settings, s Settings) *Facts {
 	}
 	for _, in := range s.Module.Ingresses {
 		for _, t := range in.Topics {
+			if in.Elsewhere != nil {
+				continue
+			}
 			f.Ingresses = append(f.Ingresses, t.Topic)
 		}
 	}

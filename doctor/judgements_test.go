@@ -134,6 +134,12 @@ var judgements = []judgement{
 	{"ingress.compaction", "it is on", topic("orders", "cleanup.policy", "compact,delete"), Warning, "never seen"},
 	{"egress.topics", "one may not be described", func(f *Facts) { f.Topics["invoices"] = &Topic{Name: "invoices", Error: "denied"} }, Unknown, "denied"},
 	{"egress.topics", "one does not exist", without("invoices"), Warning, "onFailure"},
+	{"clusters.elsewhere", "nothing is elsewhere", func(*Facts) {}, OK, ""},
+	{"clusters.elsewhere", "a cluster does not answer", elsewhere(Elsewhere{Name: "ingress a/in", Brokers: []string{"far:1"}, Error: "dial"}), Warning, "start the cluster"},
+	{"clusters.elsewhere", "a topic is missing", elsewhere(Elsewhere{Name: "ingress a/in", Brokers: []string{"far:1"}, Missing: []string{"orders"}}), Warning, "create"},
+	{"clusters.elsewhere", "it is the same cluster", func(f *Facts) {
+		f.Elsewhere = []Elsewhere{{Name: "egress a/out", Brokers: []string{"far:1"}, ClusterID: f.ClusterID}}
+	}, Warning, "same address"},
 	{"egress.topics", "none is named", func(f *Facts) { f.Egresses = nil }, OK, "--topic"},
 
 	{"access.topics", "the broker does not tell", func(f *Facts) { f.Topics["orders"].Operations = Operations{} }, Unknown, "orders"},
@@ -181,3 +187,5 @@ var judgements = []judgement{
 	{"endpoints.reachable", "one is away", func(f *Facts) { f.Endpoints[0].Error = "refused" }, Warning, "a/*: http://a: refused"},
 	{"endpoints.reachable", "one speaks TLS", func(f *Facts) { f.Endpoints[0].TLS = "TLS 1.3" }, OK, "connected, TLS 1.3"},
 }
+
+func elsewhere(e Elsewhere) func(*Facts) { return func(f *Facts) { f.Elsewhere = []Elsewhere{e} } }

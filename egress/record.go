@@ -4,6 +4,8 @@ package egress
 
 import (
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,7 +19,7 @@ func Encode(m protocol.EgressMessage) (*kgo.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("egress %s: %w", m.Egress, err)
 	}
-	if typename != protocol.KafkaProducerRecordType {
+	if !protocol.IsKafkaProducerRecord(typename) {
 		return nil, fmt.Errorf("egress %s takes values of type %s, not %q: send it with the SDK's Kafka egress message",
 			m.Egress, protocol.KafkaProducerRecordType, typename)
 	}
@@ -39,13 +41,32 @@ func Encode(m protocol.EgressMessage) (*kgo.Record, error) {
 	if r.Value == nil {
 		r.Value = []byte{}
 	}
-	if len(p.Headers) > 0 {
-		r.Headers = make([]kgo.RecordHeader, len(p.Headers))
-		for i, h := range p.Headers {
-			r.Headers[i] = kgo.RecordHeader(h)
-		}
+	if err := setHeaders(r, p.Headers); err != nil {
+		return nil, fmt.Errorf("egress %s: %w", m.Egress, err)
 	}
 	return r, nil
+}
+
+// setHeaders gives the record its headers. The one that names a timestamp becomes the record's own, so that a function
+// which passes on what it got keeps the time too; of several the last counts, as with Kafka's headers.
+func setHeaders(r *kgo.Record, headers []protocol.KafkaHeader) error {
+	if len(headers) == 0 {
+		return nil
+	}
+	r.Headers = make([]kgo.RecordHeader, 0, len(headers))
+	for _, h := range headers {
+		if h.Key != protocol.TimestampKey {
+			r.Headers = append(r.Headers, kgo.RecordHeader(h))
+			continue
+		}
+		millis, err := strconv.ParseInt(string(h.Value), 10, 64)
+		if err != nil || millis < 0 {
+			return fmt.Errorf("header %s is %.40q: it sets the record's timestamp, so write milliseconds since 1970 in decimal digits, or leave it out",
+				protocol.TimestampKey, h.Value)
+		}
+		r.Timestamp = time.UnixMilli(millis)
+	}
+	return nil
 }
 
 // Partition returns the one of n partitions for a record with this key, as Kafka's default partitioner does.

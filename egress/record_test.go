@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -45,6 +46,11 @@ func TestAMessageBecomesARecord(t *testing.T) {
 			[][]byte{topic, header(string(field(1, "a")), string(field(2, "1")), present), header(string(field(1, "n")))},
 			&kgo.Record{Topic: "greetings", Value: []byte{}, Headers: []kgo.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "n"}}},
 		},
+		{
+			"the header that is the timestamp",
+			[][]byte{topic, header(string(field(1, "statefun.kafka/timestamp")), string(field(2, "1795000000123")), present)},
+			&kgo.Record{Topic: "greetings", Value: []byte{}, Headers: []kgo.RecordHeader{}, Timestamp: time.UnixMilli(1_795_000_000_123)},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,7 +70,7 @@ func TestAMessageThatIsNoRecordIsRefusedByName(t *testing.T) {
 		want string
 	}{
 		{"another type", message("io.statefun.types/string", field(3, "t")), `not "io.statefun.types/string"`},
-		{"the type of 2.2", message("type.googleapis.com/org.apache.flink.statefun.flink.io.KafkaProducerRecord", field(3, "t")), "takes values of type"},
+		{"a type that ends like that of 2.x", message("type.googleapis.com/x.org.apache.flink.statefun.flink.io.KafkaProducerRecord", field(3, "t")), "takes values of type"},
 		{"no topic", message(right, field(1, "k")), "names no topic"},
 		{"an illegal topic", message(right, field(3, "a b")), `"a b" is not a legal topic name`},
 		{"a topic of 250 characters", message(right, field(3, strings.Repeat("a", 250))), "not a legal topic name"},
@@ -137,4 +143,13 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("%+v", r)
 		}
 	})
+}
+
+func TestARecordOfA2xFunctionIsTakenWhateverItsTypeURLBeginsWith(t *testing.T) {
+	for _, prefix := range []string{"type.googleapis.com", "com.googleapis", "", "a/b"} {
+		r, err := Encode(message(prefix+"/org.apache.flink.statefun.flink.io.KafkaProducerRecord", field(1, "k"), field(2, "v"), field(3, "t")))
+		if err != nil || string(r.Key) != "k" || string(r.Value) != "v" || r.Topic != "t" {
+			t.Errorf("%q: %+v, %v", prefix, r, err)
+		}
+	}
 }

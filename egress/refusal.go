@@ -15,6 +15,7 @@ const (
 	TooLarge       = "too-large"
 	KeyRequired    = "key-required"
 	RefusedByTopic = "refused-by-topic"
+	InvalidRecord  = "invalid-record"
 )
 
 // A Refusal says that a topic does not take a record.

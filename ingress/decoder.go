@@ -56,31 +56,60 @@ func (d *Decoder) Decode(r *kgo.Record) ([]protocol.Envelope, error) {
 // DecodeTo is Decode appending to dst, which is returned as it was when there is an error. Nothing of r is kept
 // (it would pin the fetch it came in): key and value are copied, one allocation each, shared by all targets.
 func (d *Decoder) DecodeTo(dst []protocol.Envelope, r *kgo.Record) ([]protocol.Envelope, error) {
-	if r.Key == nil {
+	if r.Key == nil && d.topic.Routes == nil {
 		return dst, d.invalid(NoKey, r, "it has no key, and the key is the id of the target: produce it with a UTF-8 key")
 	}
 	if r.Value == nil {
 		return dst, d.invalid(Tombstone, r, "it has no value (a tombstone), and a function needs one: produce an empty value instead")
 	}
-	id := javaString(r.Key)
-	size := protocol.SizeIngressInvocation(d.topic.ValueType, r.Value)
-	for _, target := range d.topic.Targets {
-		if !d.known(target) {
-			return dst, d.invalid(UnknownTarget, r, "no endpoint serves its target %s: add one to the module or take the target off the topic", target)
-		}
-		whole := protocol.SizeEnvelope(protocol.Address{Type: target, ID: id}, size)
-		if d.maxBytes > 0 && whole > d.maxBytes {
-			return dst, d.invalid(TooLarge, r, "as a message it has %d bytes, over the limit of %d: raise max.message.bytes of the internal topics or produce less", whole, d.maxBytes)
-		}
+	before := len(dst)
+	dst, err := d.targets(dst, r)
+	if err != nil || len(dst) == before {
+		return dst[:before], err
+	}
+	var carried []protocol.KafkaHeader
+	if d.topic.ForwardHeaders {
+		carried = metadata(r)
+	}
+	size := protocol.SizeIngressInvocation(d.topic.ValueType, r.Value, carried...)
+	if err := d.check(dst[before:], r, size); err != nil {
+		return dst[:before], err
+	}
+	invocation := protocol.AppendIngressInvocation(make([]byte, 0, size), d.topic.ValueType, r.Value, carried...)
+	for i := before; i < len(dst); i++ {
+		dst[i].Invocation = invocation
+	}
+	return dst, nil
+}
+
+// targets appends an envelope without an Invocation for each target of a record.
+func (d *Decoder) targets(dst []protocol.Envelope, r *kgo.Record) ([]protocol.Envelope, error) {
+	if d.topic.Routes != nil {
+		return d.routed(dst, r)
 	}
 	if len(d.topic.Targets) == 0 {
 		return dst, nil
 	}
-	invocation := protocol.AppendIngressInvocation(make([]byte, 0, size), d.topic.ValueType, r.Value)
+	id := javaString(r.Key)
 	for _, target := range d.topic.Targets {
-		dst = append(dst, protocol.Envelope{Target: protocol.Address{Type: target, ID: id}, Invocation: invocation})
+		dst = append(dst, protocol.Envelope{Target: protocol.Address{Type: target, ID: id}})
 	}
 	return dst, nil
+}
+
+// check refuses targets that nobody serves, and messages of that size that no row takes.
+func (d *Decoder) check(envelopes []protocol.Envelope, r *kgo.Record, size int) error {
+	for i := range envelopes {
+		target := envelopes[i].Target
+		if !d.known(target.Type) {
+			return d.invalid(UnknownTarget, r, "no endpoint serves its target %s: add one to the module or take the target off the topic", target.Type)
+		}
+		whole := protocol.SizeEnvelope(target, size)
+		if d.maxBytes > 0 && whole > d.maxBytes {
+			return d.invalid(TooLarge, r, "as a message it has %d bytes, over the limit of %d: raise max.message.bytes of the internal topics or produce less", whole, d.maxBytes)
+		}
+	}
+	return nil
 }
 
 func (d *Decoder) invalid(reason string, r *kgo.Record, format string, args ...any) *Invalid {

@@ -52,7 +52,7 @@ func benchmarkCall(b *testing.B, network string, transport module.Transport, par
 	b.ReportAllocs()
 	b.ResetTimer()
 	call := func() {
-		if _, err := c.Call(ctx, greeter, request); err != nil {
+		if _, err := c.Call(ctx, anybody, request); err != nil {
 			b.Error(err)
 		}
 	}

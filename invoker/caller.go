@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"sync"
@@ -35,6 +36,9 @@ type Caller struct {
 	watches  watches
 	closed   chan struct{}
 	redirect sync.Once // warns of the first redirect
+	circuit  Circuit
+	seed     maphash.Seed // of the addresses that the circuit counts
+	names    *names
 
 	// targets is replaced as a whole, so that a call reads it without a lock.
 	targets atomic.Pointer[map[protocol.TypeName]*target]
@@ -57,7 +61,10 @@ func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Caller{endpoint: e, rules: r, metrics: m, log: log, closed: make(chan struct{}), pools: map[destination]*pool{}}
+	c := &Caller{endpoint: e, rules: r, metrics: m, log: log, closed: make(chan struct{}), pools: map[destination]*pool{},
+		seed: maphash.MakeSeed(), names: newNames()}
+	c.circuit.changed = c.circuitChanged
+	m.circuit(e.Functions.String(), CircuitClosed)
 	c.targets.Store(&map[protocol.TypeName]*target{})
 	if c.tls, err = clientTLS(e); err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.Functions, err)
@@ -69,11 +76,11 @@ func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
 	return c, nil
 }
 
-// Call sends one request to a function and returns the body of its answer, which is the caller's.
+// Call sends one request to the function of an address and returns the body of its answer, which is the caller's.
 // It tries again by the rules of the endpoint's transport until the endpoint's budget or its number of
-// attempts is used up; the error is then an *Error. It returns at once when ctx is done.
-func (c *Caller) Call(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error) {
-	t, err := c.target(fn)
+// attempts is used up, or its circuit is open; the error is then an *Error. It returns at once when ctx is done.
+func (c *Caller) Call(ctx context.Context, address protocol.Address, request []byte) ([]byte, error) {
+	t, err := c.target(address.Type)
 	if err != nil {
 		return nil, &Error{Kind: KindURL, URL: c.endpoint.URLPathTemplate, Err: err}
 	}
@@ -88,12 +95,17 @@ func (c *Caller) Call(ctx context.Context, fn protocol.TypeName, request []byte)
 		end := time.Now()
 		t.latency.Observe(end.Sub(begin).Seconds())
 		if failure == nil {
+			c.circuit.alive(begin, end)
 			return body, nil
 		}
 		if err := c.stopped(ctx); err != nil {
+			c.circuit.abandoned(begin, end)
 			return nil, c.give(t, err, attempt)
 		}
 		c.metrics.failures.WithLabelValues(t.function, failure.Kind).Inc()
+		if failure.Down = c.blame(address, failure, begin, end); failure.Down {
+			return nil, c.give(t, failure, attempt)
+		}
 		if !c.rules.retryable(failure) || attempt == c.endpoint.MaxAttempts {
 			return nil, c.give(t, failure, attempt)
 		}
@@ -101,9 +113,45 @@ func (c *Caller) Call(ctx context.Context, fn protocol.TypeName, request []byte)
 		if !again {
 			return nil, c.give(t, failure, attempt)
 		}
+		if attempt == 1 {
+			c.circuit.trouble()
+			defer c.circuit.eased()
+		}
 		c.log.Debug("attempt failed", "function", t.function, "attempt", attempt, "pause", wait, "error", failure)
-		c.sleep(ctx, wait)
+		if failure.Down = c.sleep(ctx, wait); failure.Down {
+			return nil, c.give(t, failure, attempt)
+		}
 		begin = time.Now()
+	}
+}
+
+// Circuit is the circuit of the endpoint.
+func (c *Caller) Circuit() *Circuit { return &c.circuit }
+
+// blame tells the circuit of a failed attempt, and whether it is open then.
+func (c *Caller) blame(address protocol.Address, failure *Error, began, now time.Time) (open bool) {
+	endpoints, unreachable := fault(failure)
+	if !endpoints {
+		c.circuit.alive(began, now)
+		return false
+	}
+	return c.circuit.failed(maphash.Comparable(c.seed, address), failure, unreachable, began, now)
+}
+
+// circuitChanged says what became of the endpoint.
+func (c *Caller) circuitChanged(change circuitChange) {
+	name := c.endpoint.Functions.String()
+	c.metrics.circuit(name, change.to)
+	switch {
+	case change.to == CircuitOpen && change.from == CircuitClosed:
+		c.log.Warn("endpoint is down, its circuit opens: its inputs wait on disk, and one call at a time looks whether it is back",
+			"endpoint", name, "url", c.endpoint.URLPathTemplate, "kind", change.cause.Kind, "error", change.cause.Err)
+	case change.to == CircuitOpen:
+		c.log.Warn("endpoint is down again, its circuit opens anew", "endpoint", name, "kind", change.cause.Kind, "error", change.cause.Err)
+	case change.to == CircuitRamping:
+		c.log.Info("endpoint answers again, its circuit lets more and more calls through", "endpoint", name)
+	default:
+		c.log.Info("endpoint is back, its circuit is closed", "endpoint", name, "was_down", change.down.Round(time.Millisecond).String())
 	}
 }
 
@@ -145,15 +193,20 @@ func (c *Caller) give(t *target, e *Error, attempts int) *Error {
 	return e
 }
 
-// sleep waits between two attempts; whoever calls it looks itself whether the call has to end.
-func (c *Caller) sleep(ctx context.Context, d time.Duration) {
+// sleep waits between two attempts. It tells whether the circuit opened meanwhile; whether the call has to end for
+// another reason the caller looks itself.
+func (c *Caller) sleep(ctx context.Context, d time.Duration) (down bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return false
+	case <-c.circuit.opening():
+		return true
 	case <-ctx.Done():
 	case <-c.closed:
 	}
+	return false
 }
 
 // target returns what is kept ready for calls of a function type.

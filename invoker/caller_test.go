@@ -83,7 +83,7 @@ func TestE5_RefusedConnectionsAreTriedUntilTheServerIsThere(t *testing.T) {
 	defer c.Close()
 	done := make(chan error, 1)
 	go func() {
-		body, err := c.Call(t.Context(), greeter, []byte("request"))
+		body, err := c.Call(t.Context(), anybody, []byte("request"))
 		if err == nil && string(body) != "request" {
 			err = fmt.Errorf("answer %q", body)
 		}
@@ -169,7 +169,7 @@ func TestE8_AFullPoolFailsTheCallAndLosesNoConnection(t *testing.T) {
 	defer c.Close()
 	first := make(chan error, 1)
 	go func() {
-		_, err := c.Call(t.Context(), greeter, nil)
+		_, err := c.Call(t.Context(), anybody, nil)
 		first <- err
 	}()
 	<-entered
@@ -180,7 +180,7 @@ func TestE8_AFullPoolFailsTheCallAndLosesNoConnection(t *testing.T) {
 	second := make(chan error, 1)
 	c.rules.connect = time.Minute
 	go func() {
-		_, err := c.Call(t.Context(), greeter, nil)
+		_, err := c.Call(t.Context(), anybody, nil)
 		second <- err
 	}()
 	release <- struct{}{}
@@ -205,7 +205,7 @@ func TestE16_ALargeRequestIsSent(t *testing.T) {
 	})
 	c := newCaller(t, s.URL, async())
 	for _, size := range []int{inlineBytes, inlineBytes + 1, 40_000_000} {
-		got, err := c.Call(t.Context(), greeter, make([]byte, size))
+		got, err := c.Call(t.Context(), anybody, make([]byte, size))
 		if err != nil || string(got) != fmt.Sprint(size) {
 			t.Fatalf("of %d bytes arrived %s, %v", size, got, err)
 		}
@@ -249,12 +249,12 @@ func TestManyCallsAtOnceGetTheirOwnAnswers(t *testing.T) {
 			for i := range 50 {
 				if i%10 == 9 { // some are given up on the way
 					short, cancel := context.WithTimeout(ctx, time.Duration(g)*10*time.Microsecond)
-					_, _ = c.Call(short, greeter, []byte("given up"))
+					_, _ = c.Call(short, anybody, []byte("given up"))
 					cancel()
 					continue
 				}
 				want := strings.Repeat(fmt.Sprintf("%d/%d ", g, i), 1+i*50)
-				got, err := c.Call(ctx, protocol.TypeName{Namespace: "example", Name: fmt.Sprint("f", g%4)}, []byte(want))
+				got, err := c.Call(ctx, protocol.Address{Type: protocol.TypeName{Namespace: "example", Name: fmt.Sprint("f", g%4)}}, []byte(want))
 				if err != nil || string(got) != want {
 					t.Errorf("answer %.40q, %v; want %.40q", got, err, want)
 					return
@@ -277,7 +277,7 @@ func TestOneCallAllocatesItsAnswerOnly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := c.Call(ctx, greeter, request); err != nil {
+		if _, err := c.Call(ctx, anybody, request); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 1 {

@@ -24,7 +24,7 @@ func TestCancellingEndsACallAtOnce(t *testing.T) {
 		results := make(chan error, 10)
 		for range cap(results) {
 			go func() {
-				_, err := c.Call(ctx, greeter, nil)
+				_, err := c.Call(ctx, anybody, nil)
 				results <- err
 			}()
 		}
@@ -58,7 +58,7 @@ func TestCancellingEndsACallAtOnce(t *testing.T) {
 			cancel()
 		}()
 		until(t, "the end of the call", func() {
-			if _, err := c.Call(ctx, greeter, nil); !errors.Is(err, context.Canceled) {
+			if _, err := c.Call(ctx, anybody, nil); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -69,7 +69,7 @@ func TestAContextThatIsDoneOrHasADeadline(t *testing.T) {
 	t.Run("before it begins", func(t *testing.T) {
 		s := serveRaw(t, "tcp", hang)
 		c := newCaller(t, s.url(), async())
-		_, err := c.Call(cancelled(t.Context()), greeter, nil)
+		_, err := c.Call(cancelled(t.Context()), anybody, nil)
 		if !errors.Is(err, context.Canceled) || s.conns.Load() != 0 {
 			t.Errorf("error %v, %d connections", err, s.conns.Load())
 		}
@@ -78,7 +78,7 @@ func TestAContextThatIsDoneOrHasADeadline(t *testing.T) {
 		s := serveRaw(t, "tcp", hang)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if _, err := newCaller(t, s.url(), async()).Call(ctx, greeter, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := newCaller(t, s.url(), async()).Call(ctx, anybody, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -87,7 +87,7 @@ func TestAContextThatIsDoneOrHasADeadline(t *testing.T) {
 		c := newCaller(t, s.url(), async())
 		for range 2 * maxIdleWatches {
 			ctx, cancel := context.WithCancel(t.Context())
-			if _, err := c.Call(ctx, greeter, nil); err != nil {
+			if _, err := c.Call(ctx, anybody, nil); err != nil {
 				t.Fatal(err)
 			}
 			defer cancel()
@@ -106,7 +106,7 @@ func TestCloseEndsFurtherAttempts(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.Call(context.Background(), greeter, nil)
+		_, err := c.Call(context.Background(), anybody, nil)
 		done <- err
 	}()
 	<-log
@@ -117,7 +117,7 @@ func TestCloseEndsFurtherAttempts(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	if _, err := c.Call(context.Background(), greeter, nil); !errors.Is(err, ErrClosed) {
+	if _, err := c.Call(context.Background(), anybody, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -32,6 +32,7 @@ type conn struct {
 	rest   net.Buffers
 
 	expires time.Time // zero: never
+	ends    time.Time // the latest that it expires, however often it is used; zero: never
 	reused  bool      // carried an answer before
 	keep    bool      // the last answer left it fit for another
 
@@ -48,7 +49,8 @@ type conn struct {
 func (c *Caller) dial(ctx context.Context, d destination, until time.Time) (*conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	raw, err := (&net.Dialer{}).DialContext(ctx, d.network, d.address)
+	c.metrics.dials.WithLabelValues(c.endpoint.Functions.String()).Inc()
+	raw, err := c.names.dial(ctx, d)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,8 @@ type Error struct {
 	Attempts int
 	URL      string // without a password
 	Err      error
+	// Down says that the circuit of the endpoint is open: the failure is everybody's, not this address'.
+	Down bool
 }
 
 // Busy tells a status by which a server, or a proxy before it, says that it cannot serve now, whatever the request is.

@@ -53,7 +53,7 @@ func TestTimeOutsOfOkhttpHaveTheirOwnKinds(t *testing.T) {
 		defer close(release)
 		c := newCaller(t, s.url(), tr)
 		c.endpoint.MaxAttempts = 1
-		_, err := c.Call(t.Context(), greeter, make([]byte, 64<<20))
+		_, err := c.Call(t.Context(), anybody, make([]byte, 64<<20))
 		var e *Error
 		if !errors.As(err, &e) || e.Kind != KindWriteTimeout {
 			t.Fatalf("error %v", err)
@@ -190,7 +190,7 @@ func TestRequestTooLargeIsSaidAtOnce(t *testing.T) {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				s := serveRaw(t, "tcp", serve)
 				c := newCaller(t, s.url(), tr)
-				_, err := c.Call(t.Context(), greeter, make([]byte, 32<<20))
+				_, err := c.Call(t.Context(), anybody, make([]byte, 32<<20))
 				var e *Error
 				if !errors.Is(err, ErrTooLarge) || !errors.As(err, &e) || e.Status != 413 || e.Attempts != 1 {
 					t.Fatalf("error %v", err)
@@ -278,7 +278,7 @@ func TestBytesNobodyAskedForEndTheConnection(t *testing.T) {
 	c := newCaller(t, s.url(), async())
 	for i := range 50 {
 		want := fmt.Sprint(i)
-		got, err := c.Call(t.Context(), greeter, []byte(want))
+		got, err := c.Call(t.Context(), anybody, []byte(want))
 		if err != nil || string(got) != want {
 			t.Fatalf("answer %q, %v; want %q", got, err, want)
 		}

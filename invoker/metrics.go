@@ -8,6 +8,9 @@ type Metrics struct {
 	failures *prometheus.CounterVec
 	opened   *prometheus.CounterVec
 	idle     *prometheus.GaugeVec
+	dials    *prometheus.CounterVec
+	circuits *prometheus.GaugeVec
+	openings *prometheus.CounterVec
 }
 
 // poolMetrics are those of one endpoint, looked up once.
@@ -36,13 +39,41 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "statefun_invoker_connections_idle",
 			Help: "Open connections of an endpoint that no call uses.",
 		}, []string{"endpoint"}),
+		dials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "statefun_invoker_connection_attempts_total",
+			Help: "Attempts to connect to the servers of an endpoint, failed ones included.",
+		}, []string{"endpoint"}),
+		circuits: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "statefun_invoker_circuit_state",
+			Help: "1 for the state that the circuit of an endpoint is in: closed, open (it is down for everybody) or ramping (it is coming back).",
+		}, []string{"endpoint", "state"}),
+		openings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "statefun_invoker_circuit_openings_total",
+			Help: "Times that the circuit of an endpoint opened.",
+		}, []string{"endpoint"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.latency, m.failures, m.opened, m.idle)
+		reg.MustRegister(m.latency, m.failures, m.opened, m.idle, m.dials, m.circuits, m.openings)
 	}
 	return m
 }
 
 func (m *Metrics) pool(endpoint string) poolMetrics {
 	return poolMetrics{opened: m.opened.WithLabelValues(endpoint), idle: m.idle.WithLabelValues(endpoint)}
+}
+
+// circuit shows the state of an endpoint's circuit.
+func (m *Metrics) circuit(endpoint string, is CircuitState) {
+	for _, s := range []CircuitState{CircuitClosed, CircuitOpen, CircuitRamping} {
+		value := 0.0
+		if s == is {
+			value = 1
+		}
+		m.circuits.WithLabelValues(endpoint, s.String()).Set(value)
+	}
+	opened := 0.0
+	if is == CircuitOpen {
+		opened = 1
+	}
+	m.openings.WithLabelValues(endpoint).Add(opened)
 }

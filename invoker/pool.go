@@ -91,6 +91,9 @@ func (p *pool) put(c *conn) {
 	now := time.Now()
 	if p.rules.maxRest > 0 {
 		c.expires = now.Add(p.rules.maxRest)
+		if !c.ends.IsZero() {
+			c.expires = earlier(c.expires, c.ends)
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +149,8 @@ func (p *pool) opened(c *conn) {
 	p.metrics.opened.Inc()
 	if p.rules.maxAge > 0 {
 		// One to three seconds are spread over the connections, so that they do not end together.
-		c.expires = time.Now().Add(p.rules.maxAge + time.Second + rand.N(2*time.Second))
+		c.ends = time.Now().Add(p.rules.maxAge + time.Second + rand.N(2*time.Second))
+		c.expires = c.ends
 	}
 }
 

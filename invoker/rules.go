@@ -16,6 +16,10 @@ const defaultAnswerBytes = 32 << 20
 // maxRedirects is how often one attempt is sent on, as in OkHttp.
 const maxRedirects = 20
 
+// connectionLife is how long okhttp's connections are used, which in StateFun have no end while they are busy: servers
+// that were added, or that a name has moved to, get their share within it. The async transport's pool_ttl does the same.
+const connectionLife = time.Minute
+
 const mediaType = "application/octet-stream"
 
 // rules are what the two transports of StateFun differ in.
@@ -31,7 +35,7 @@ type rules struct {
 
 	// maxOpen bounds the connections of a pool, maxIdle those of them kept idle; 0: no bound.
 	maxOpen, maxIdle int
-	// maxAge ends a connection some time after it was opened (async), maxRest after its last use (okhttp); 0: never.
+	// maxAge ends a connection some time after it was opened, maxRest after its last use (okhttp); 0: never.
 	maxAge, maxRest time.Duration
 }
 
@@ -52,7 +56,9 @@ func newRules(e *module.Endpoint) (rules, error) {
 		r.okhttp = true
 		r.firstPause = 10 * time.Millisecond
 		r.maxIdle = t.PoolSize
-		r.maxRest = max(t.PoolTTL, 0)
+		if r.maxRest = max(t.PoolTTL, 0); r.maxRest > 0 {
+			r.maxAge = connectionLife
+		}
 		r.acceptEncoding = "gzip"
 		if r.read <= 0 || r.write <= 0 {
 			return rules{}, errors.New("the read and write time-outs must be more than 0")

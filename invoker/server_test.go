@@ -22,6 +22,9 @@ import (
 
 var greeter = protocol.TypeName{Namespace: "example", Name: "greeter"}
 
+// anybody is an address of the greeter.
+var anybody = protocol.Address{Type: greeter, ID: "anybody"}
+
 // okhttp and async are the transports with the defaults of the reference.
 func okhttp() module.Transport {
 	return module.Transport{Kind: module.TransportOkHTTP, Call: time.Minute, Connect: 10 * time.Second, Read: 10 * time.Second, Write: 10 * time.Second,
@@ -58,7 +61,7 @@ func newCaller(tb testing.TB, url string, tr module.Transport) *Caller {
 // call calls the greeter and holds the answer against what is wanted.
 func call(t *testing.T, c *Caller, want string) {
 	t.Helper()
-	got, err := c.Call(t.Context(), greeter, []byte("request"))
+	got, err := c.Call(t.Context(), anybody, []byte("request"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +73,7 @@ func call(t *testing.T, c *Caller, want string) {
 // fails calls the greeter and returns the error, which must be of one of the kinds.
 func fails(t *testing.T, c *Caller, kinds ...string) *Error {
 	t.Helper()
-	body, err := c.Call(t.Context(), greeter, []byte("request"))
+	body, err := c.Call(t.Context(), anybody, []byte("request"))
 	var e *Error
 	if !errors.As(err, &e) {
 		t.Fatalf("answer %.100q, error %v; want an *Error", body, err)
@@ -101,6 +104,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 type rawServer struct {
 	net.Listener
 	conns, requests atomic.Int64
+	ending          chan struct{} // closed with the test
 
 	mu   sync.Mutex // guards what follows
 	open map[net.Conn]bool
@@ -118,7 +122,7 @@ func serveRaw(tb testing.TB, network string, serve func(s *rawServer, c net.Conn
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &rawServer{Listener: l, open: map[net.Conn]bool{}}
+	s := &rawServer{Listener: l, open: map[net.Conn]bool{}, ending: make(chan struct{})}
 	s.done.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -136,6 +140,7 @@ func serveRaw(tb testing.TB, network string, serve func(s *rawServer, c net.Conn
 		}
 	})
 	tb.Cleanup(func() {
+		close(s.ending)
 		l.Close()
 		s.mu.Lock()
 		for c := range s.open {

@@ -1,16 +1,15 @@
 package invoker
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/statefun-kafka/statefun-kafka/keystore"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
@@ -62,7 +61,9 @@ func clientCertificate(e *module.Endpoint) (tls.Certificate, error) {
 			return tls.Certificate{}, err
 		}
 	}
-	if key, err = openKey(key, password); err != nil {
+	if key, err = keystore.PlainKey(key, password); errors.Is(err, keystore.ErrEncrypted) {
+		return tls.Certificate{}, fmt.Errorf("client_key %s: %w: name the file with its password in client_key_password", t.ClientKey, err)
+	} else if err != nil {
 		return tls.Certificate{}, fmt.Errorf("client_key %s: %w", t.ClientKey, err)
 	}
 	own, err := tls.X509KeyPair(chain, key)
@@ -70,30 +71,6 @@ func clientCertificate(e *module.Endpoint) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("client_cert %s with client_key %s: %w", t.ClientCert, t.ClientKey, err)
 	}
 	return own, nil
-}
-
-// openKey returns the PEM text of a key with its encryption taken off, if it has one.
-func openKey(text, password []byte) ([]byte, error) {
-	block, _ := pem.Decode(text)
-	switch {
-	case block == nil:
-		return nil, errors.New("no PEM block in it")
-	case block.Headers["DEK-Info"] != "":
-		return nil, errors.New("it is encrypted in the old way of OpenSSL; convert it with openssl pkcs8 -topk8")
-	case block.Type != "ENCRYPTED PRIVATE KEY":
-		return text, nil
-	case password == nil:
-		return nil, errors.New("it is encrypted; name the file with its password in client_key_password")
-	}
-	der, err := decryptPKCS8(block.Bytes, password)
-	if trimmed := bytes.TrimRight(password, "\r\n"); errors.Is(err, errPassword) && len(trimmed) < len(password) {
-		// StateFun takes the file to the letter; editors end it with a line feed that is no part of the password.
-		der, err = decryptPKCS8(block.Bytes, trimmed)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 // readLocation reads a file that a key of the transport names: as a path, as file:… or as classpath:…

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/keystore"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
@@ -162,7 +163,7 @@ func TestTLS(t *testing.T) {
 		tr.TrustCACerts = serverCA
 		c := newCaller(t, serverOnly.URL, tr)
 		want := strings.Repeat("0123456789", 100_000)
-		if got, err := c.Call(t.Context(), greeter, []byte(want)); err != nil || string(got) != want {
+		if got, err := c.Call(t.Context(), anybody, []byte(want)); err != nil || string(got) != want {
 			t.Fatalf("%d bytes come back as %d, %v", len(want), len(got), err)
 		}
 	})
@@ -182,7 +183,7 @@ func TestEncryptedKeysAreOpened(t *testing.T) {
 		{"aes192-sha512", "secret", ""},
 		{"des3", "secret", ""},
 		{"aes256-sha256", "wrong", "wrong password"},
-		{"aes256-sha256", "", "client_key_password"},
+		{"aes256-sha256", "", "no password is given"},
 		{"pbes1", "secret", "convert it with openssl"},
 		{"scrypt", "secret", "convert it with openssl"},
 		{"legacy", "secret", "convert it with openssl"},
@@ -197,7 +198,7 @@ func TestEncryptedKeysAreOpened(t *testing.T) {
 			if tt.password != "" {
 				password = []byte(tt.password)
 			}
-			got, err := openKey(text, password)
+			got, err := keystore.PlainKey(text, password)
 			if tt.want == "" && (err != nil || string(got) != string(plain)) {
 				t.Fatalf("%s, %v", got, err)
 			}
@@ -221,7 +222,7 @@ func FuzzEncryptedKey(f *testing.F) {
 		if strings.Contains(string(der), "\x02\x03") || strings.Contains(string(der), "\x02\x04") {
 			t.Skip("a number of rounds that takes seconds")
 		}
-		_, _ = decryptPKCS8(der, []byte("secret"))
+		_, _ = keystore.DecryptPKCS8(der, []byte("secret"))
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 func Check(m *module.Module) []module.Problem {
 	a := assemble(m)
 	problems := a.problems
-	for _, list := range [][]module.Property{a.reads, a.writes} {
+	for _, list := range a.lists() {
 		problems = append(problems, check(list).problems...)
 	}
 	module.SortProblems(problems)
@@ -22,7 +22,7 @@ func Check(m *module.Module) []module.Problem {
 func Warnings(m *module.Module) []module.Problem {
 	a := assemble(m)
 	warnings := a.warnings
-	for _, list := range [][]module.Property{a.reads, a.writes} {
+	for _, list := range a.lists() {
 		warnings = append(warnings, check(list).warnings...)
 	}
 	module.SortProblems(warnings)
@@ -36,8 +36,9 @@ func check(list []module.Property) *draft {
 	return d
 }
 
-// ForModule returns the settings of the clients that read the ingresses and of those that write the egresses.
-// Security properties hold for all clients, wherever in the module they stand.
+// ForModule returns the settings of the clients that read the ingresses of the application's cluster and of those that
+// write its egresses. Security properties hold for all of them, wherever in the module they stand; those of an ingress or
+// egress of another cluster hold for it alone.
 func ForModule(m *module.Module, brokers []string) (reads, writes Settings, err error) {
 	if problems := Check(m); len(problems) > 0 {
 		return reads, writes, module.Errors(problems)
@@ -52,6 +53,18 @@ func ForModule(m *module.Module, brokers []string) (reads, writes Settings, err 
 	reads.warnings = Warnings(m) // of both, so that one list tells all
 	writes.warnings = nil
 	return reads, writes, nil
+}
+
+// ForIngress returns the settings of the client that reads an ingress of another cluster.
+func ForIngress(in *module.Ingress) (Settings, error) {
+	own, _ := alone(in.Properties, reading)
+	return NewSettings(in.Elsewhere, own)
+}
+
+// ForEgress returns the settings of the client that writes an egress of another cluster.
+func ForEgress(e *module.Egress) (Settings, error) {
+	own, _ := alone(e.Properties, writing)
+	return NewSettings(e.Elsewhere, own)
 }
 
 // WithoutSecurity returns a copy of the module that names no security, for a broker inside the same process.
@@ -74,22 +87,63 @@ func WithoutSecurity(m *module.Module) *module.Module {
 // An assembly is the properties of a whole module, sorted to the clients they are for.
 type assembly struct {
 	reads, writes      []module.Property
+	elsewhere          [][]module.Property // of each ingress and egress of another cluster
 	problems, warnings []module.Problem
+}
+
+// lists are the properties of each kind of client.
+func (a *assembly) lists() [][]module.Property {
+	return append([][]module.Property{a.reads, a.writes}, a.elsewhere...)
 }
 
 func assemble(m *module.Module) *assembly {
 	a := &assembly{}
 	for _, in := range m.Ingresses {
+		if in.Elsewhere != nil {
+			a.apart(in.Properties, reading)
+			continue
+		}
 		for _, p := range in.Properties {
 			a.add(p, reading, &a.reads)
 		}
 	}
 	for _, e := range m.Egresses {
+		if e.Elsewhere != nil {
+			a.apart(e.Properties, writing)
+			continue
+		}
 		for _, p := range e.Properties {
 			a.add(p, writing, &a.writes)
 		}
 	}
 	return a
+}
+
+// alone sorts the properties of an ingress or egress that has a client of its own from those of another kind of client.
+func alone(list []module.Property, from side) (own, strange []module.Property) {
+	for _, p := range list {
+		if r, known := ruleOf(p.Key); known && r.side != security && r.side != 0 && r.side&from == 0 {
+			strange = append(strange, p)
+			continue
+		}
+		own = append(own, p)
+	}
+	return own, strange
+}
+
+func (a *assembly) apart(list []module.Property, from side) {
+	own, strange := alone(list, from)
+	a.elsewhere = append(a.elsewhere, own)
+	for _, p := range strange {
+		r, _ := ruleOf(p.Key)
+		a.noEffect(p, r.side)
+	}
+}
+
+func (a *assembly) noEffect(p module.Property, of side) {
+	client := map[side]string{reading: "a consumer", writing: "a producer"}[of]
+	a.warnings = append(a.warnings, module.Problem{Position: p.Position,
+		Message: fmt.Sprintf("property %s has no effect here: it is one of %s", p.Key, client)})
 }
 
 // add sorts in one property. A tuning that another ingress or egress has set before stays as it is, because one
@@ -107,9 +161,7 @@ func (a *assembly) add(p module.Property, from side, own *[]module.Property) {
 		a.reads = keep(a.reads, p)
 		a.writes = keep(a.writes, p)
 	case known && r.side != 0 && r.side&from == 0:
-		client := map[side]string{reading: "a consumer", writing: "a producer"}[r.side]
-		a.warnings = append(a.warnings, module.Problem{Position: p.Position,
-			Message: fmt.Sprintf("property %s has no effect here: it is one of %s", p.Key, client)})
+		a.noEffect(p, r.side)
 	default:
 		before, ok := find(*own, p.Key)
 		if ok && before.Value != p.Value && r.ignored == "" && p.Key != "group.id" && p.Key != "bootstrap.servers" {

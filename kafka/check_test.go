@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -63,5 +64,32 @@ func TestSecurityHoldsForAllClientsAndTheRestForItsOwn(t *testing.T) {
 	}
 	if len(m.Egresses[0].Properties) != 4 {
 		t.Error("the module itself was changed")
+	}
+}
+
+func TestAnotherClusterHasItsOwnSecurityAndTuning(t *testing.T) {
+	m := &module.Module{
+		Ingresses: []module.Ingress{
+			{Properties: []module.Property{at(1, "security.protocol", "PLAINTEXT"), at(2, "client.id", "own")}},
+			{Elsewhere: []string{"far:1"}, Properties: []module.Property{at(11, "security.protocol", "SSL"), at(12, "client.id", "far"), at(13, "acks", "all"), at(14, "fetch.min.bytes", "x")}},
+		},
+		Egresses: []module.Egress{{Elsewhere: []string{"far:2"}, Properties: []module.Property{at(21, "security.protocol", "SASL_PLAINTEXT"),
+			at(22, "sasl.mechanism", "PLAIN"), at(23, "sasl.jaas.config", plainLogin), at(24, "group.id", "g")}}},
+	}
+	if got, want := lines(Check(m)), `m.yaml:14: property fetch.min.bytes: "x" is not a whole number`; got != want {
+		t.Errorf("got:\n%s", got)
+	}
+	m.Ingresses[1].Properties = m.Ingresses[1].Properties[:3]
+	if got := lines(Warnings(m)); !strings.Contains(got, "m.yaml:13: property acks has no effect here: it is one of a producer") || !strings.Contains(got, "m.yaml:24: property group.id has no effect here: it is one of a consumer") {
+		t.Errorf("got:\n%s", got)
+	}
+	a := assemble(m)
+	if _, secure := find(a.writes, "sasl.jaas.config"); secure || len(a.problems) > 0 {
+		t.Errorf("the login of another cluster is used here, or compared: %v", a.problems)
+	}
+	for _, open := range []func() (Settings, error){func() (Settings, error) { return ForIngress(&m.Ingresses[1]) }, func() (Settings, error) { return ForEgress(&m.Egresses[0]) }} {
+		if s, err := open(); err != nil || len(s.Brokers()) != 1 || s.Brokers()[0][:3] != "far" {
+			t.Errorf("%v, %v", s, err)
+		}
 	}
 }

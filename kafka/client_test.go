@@ -177,10 +177,10 @@ func addresses(name string) []net.IP {
 	return nil
 }
 
-func TestAnEncryptedKeyIsRefusedWithTheWayOut(t *testing.T) {
+func TestAnEncryptedKeyIsRefusedWithoutItsPassword(t *testing.T) {
 	encrypted := string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))
 	_, err := NewSettings([]string{"b:1"}, props("security.protocol", "SSL", "ssl.keystore.certificate.chain", "x", "ssl.keystore.key", encrypted))
-	want := "m.yaml:3: property ssl.keystore.key: the key is encrypted, which is not supported: decrypt it with openssl pkcs8 -in encrypted.pem -out key.pem"
+	want := "m.yaml:3: property ssl.keystore.key: it does not open without a password: give ssl.key.password"
 	if got := problemLines(err); got != want {
 		t.Errorf("got %q", got)
 	}

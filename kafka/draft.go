@@ -18,6 +18,7 @@ type draft struct {
 	opts     []kgo.Opt
 	brokers  []string
 	session  time.Duration
+	login    time.Duration // longest time of one request for a token; 0: not given
 	problems []module.Problem
 	warnings []module.Problem
 }
@@ -76,6 +77,9 @@ func (d *draft) properties(props []module.Property) {
 // ruleOf returns the rule of a name.
 func ruleOf(key string) (rule, bool) {
 	r, ok := rules[key]
+	if !ok && strings.HasPrefix(key, "config.providers.") {
+		return ignored(both, ownSecrets), true
+	}
 	if !ok && strings.HasPrefix(key, "flink.") {
 		return ignored(side(0), "it is a property of Flink"), true
 	}

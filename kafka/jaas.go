@@ -2,15 +2,13 @@ package kafka
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
 // A login is what sasl.jaas.config says. It holds a secret: never print it.
 type login struct {
-	module             string // class name without its package
-	username, password string
-	token              bool // SCRAM with a delegation token
+	module  string // class name without its package
+	options map[string]string
 }
 
 // errJAAS names the form and never the text, which holds the password.
@@ -25,23 +23,13 @@ func parseJAAS(text string) (login, error) {
 	if len(words) < 2 || !strings.HasSuffix(words[0], "LoginModule") {
 		return login{}, errJAAS
 	}
-	l := login{module: words[0][strings.LastIndexByte(words[0], '.')+1:]}
+	l := login{module: words[0][strings.LastIndexByte(words[0], '.')+1:], options: map[string]string{}}
 	for _, w := range words[2:] {
 		key, value, ok := strings.Cut(w, "=")
 		if !ok {
 			return login{}, errJAAS
 		}
-		switch key {
-		case "username":
-			l.username = value
-		case "password":
-			l.password = value
-		case "tokenauth":
-			l.token = strings.EqualFold(value, "true")
-		}
-	}
-	if l.username == "" || l.password == "" {
-		return login{}, fmt.Errorf("has no username or no password")
+		l.options[key] = value
 	}
 	return l, nil
 }

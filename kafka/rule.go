@@ -185,6 +185,13 @@ func sessionTimeout(d *draft, p module.Property) error {
 	return err
 }
 
+// loginTimeout adds up what Java gives to connecting and to reading.
+func loginTimeout(d *draft, p module.Property) error {
+	v, err := number(p, 1, longestWire.Milliseconds())
+	d.login += time.Duration(v) * time.Millisecond
+	return err
+}
+
 func compression(d *draft, p module.Property) error {
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -20,19 +21,32 @@ var protocols = map[string]struct{ tls, sasl bool }{
 	"SASL_SSL":       {tls: true, sasl: true},
 }
 
+// A secured is how clients log in and whom they trust; nil stands for what is not used.
+type secured struct {
+	mechanism sasl.Mechanism
+	tls       *stores
+	tokens    *tokenSource // of the mechanism
+}
+
 // connect reads the security properties together, with the files they name.
 func (d *draft) connect() {
-	m, t := d.security()
+	s := d.security()
 	if len(d.problems) > 0 {
 		return
 	}
-	if m != nil {
-		d.opts = append(d.opts, kgo.SASL(m))
+	if s.mechanism != nil {
+		d.opts = append(d.opts, kgo.SASL(s.mechanism))
 	}
-	if t == nil {
+	if s.tokens != nil {
+		if err := s.tokens.open(); err != nil {
+			d.problem(err.property, fmt.Sprintf("property %s: %v", err.property.Key, err.cause), "")
+			return
+		}
+	}
+	if s.tls == nil {
 		return
 	}
-	config, err := t.load()
+	config, err := s.tls.load()
 	if err != nil {
 		d.problem(err.property, fmt.Sprintf("property %s: %v", err.property.Key, err.cause), "")
 		return
@@ -40,8 +54,8 @@ func (d *draft) connect() {
 	d.opts = append(d.opts, kgo.DialTLSConfig(config))
 }
 
-// security checks the security properties without opening a file; nil stands for what is not used.
-func (d *draft) security() (sasl.Mechanism, *stores) {
+// security checks the security properties without opening a file.
+func (d *draft) security() (s secured) {
 	name := strings.ToUpper(d.value("security.protocol"))
 	if name == "" {
 		name = "PLAINTEXT"
@@ -50,18 +64,16 @@ func (d *draft) security() (sasl.Mechanism, *stores) {
 	if !ok {
 		d.problem(d.values["security.protocol"],
 			fmt.Sprintf("property security.protocol: %q is unknown: use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL", d.value("security.protocol")), "")
-		return nil, nil
+		return s
 	}
 	d.unused(name, uses.tls, uses.sasl)
-	var m sasl.Mechanism
-	var s *stores
 	if uses.sasl {
-		m = d.mechanism()
+		s.mechanism, s.tokens = d.mechanism()
 	}
 	if uses.tls {
-		s = d.stores()
+		s.tls = d.stores()
 	}
-	return m, s
+	return s
 }
 
 // unused warns of keys that the protocol makes useless: a forgotten security.protocol looks like this.
@@ -77,42 +89,69 @@ func (d *draft) unused(protocol string, usesTLS, usesSASL bool) {
 	}
 }
 
-const mechanisms = "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+const mechanisms = "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+
+// loginModules are the Java classes that go with each mechanism.
+var loginModules = map[string]string{
+	"PLAIN": "PlainLoginModule", "SCRAM-SHA-256": "ScramLoginModule", "SCRAM-SHA-512": "ScramLoginModule", "OAUTHBEARER": "OAuthBearerLoginModule",
+}
 
 // mechanism reads how clients log in.
-func (d *draft) mechanism() sasl.Mechanism {
+func (d *draft) mechanism() (sasl.Mechanism, *tokenSource) {
 	at, given := d.values["sasl.mechanism"]
 	if !given {
 		d.problem(d.values["security.protocol"], "property sasl.mechanism is missing, and Java's default GSSAPI is not supported", mechanisms)
-		return nil
+		return nil, nil
 	}
 	name := d.value("sasl.mechanism")
-	wants := map[string]string{"PLAIN": "PlainLoginModule", "SCRAM-SHA-256": "ScramLoginModule", "SCRAM-SHA-512": "ScramLoginModule"}[name]
+	wants := loginModules[name]
 	if wants == "" {
 		d.problem(at, fmt.Sprintf("property sasl.mechanism: %q is not supported", name), mechanisms)
-		return nil
+		return nil, nil
 	}
 	config, given := d.values["sasl.jaas.config"]
 	if !given {
-		d.problem(at, "property sasl.jaas.config is missing: it holds the username and the password", "")
-		return nil
+		what := "the username and the password"
+		if name == "OAUTHBEARER" {
+			what = "clientId and clientSecret"
+		}
+		d.problem(at, "property sasl.jaas.config is missing: it holds "+what, "")
+		return nil, nil
 	}
 	l, err := parseJAAS(config.Value)
 	if err != nil {
 		d.problem(config, fmt.Sprintf("property sasl.jaas.config: %v", err), "")
-		return nil
+		return nil, nil
 	}
 	if l.module != wants {
 		d.problem(config, fmt.Sprintf("property sasl.jaas.config: mechanism %s needs a %s", name, wants), "")
+		return nil, nil
+	}
+	if name == "OAUTHBEARER" {
+		tokens := d.tokenSource(config, l)
+		if tokens == nil {
+			return nil, nil
+		}
+		return oauth.Oauth(tokens.auth), tokens
+	}
+	return d.password(name, config, l), nil
+}
+
+// password is one of the mechanisms with a username and a password.
+func (d *draft) password(name string, config module.Property, l login) sasl.Mechanism {
+	user, pass := l.options["username"], l.options["password"]
+	if user == "" || pass == "" {
+		d.problem(config, "property sasl.jaas.config: has no username or no password", "")
 		return nil
 	}
-	switch name {
-	case "PLAIN":
-		return plain.Auth{User: l.username, Pass: l.password}.AsMechanism()
-	case "SCRAM-SHA-256":
-		return scram.Auth{User: l.username, Pass: l.password, IsToken: l.token}.AsSha256Mechanism()
+	if name == "PLAIN" {
+		return plain.Auth{User: user, Pass: pass}.AsMechanism()
 	}
-	return scram.Auth{User: l.username, Pass: l.password, IsToken: l.token}.AsSha512Mechanism()
+	auth := scram.Auth{User: user, Pass: pass, IsToken: strings.EqualFold(l.options["tokenauth"], "true")}
+	if name == "SCRAM-SHA-256" {
+		return auth.AsSha256Mechanism()
+	}
+	return auth.AsSha512Mechanism()
 }
 
 // A storeError is what is wrong with the file or text of one property.

@@ -34,6 +34,8 @@ func problemLines(err error) string {
 	return all.Error()
 }
 
+const tokenLogin = `org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId="alice" clientSecret="hush";`
+
 const plainLogin = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="hush";`
 
 func TestProblems(t *testing.T) {
@@ -49,18 +51,21 @@ func TestProblems(t *testing.T) {
 		"an unknown isolation level":             {props("isolation.level", "dirty"), `m.yaml:1: property isolation.level: "dirty" is unknown: use read_committed`},
 		"an unknown codec":                       {props("compression.type", "brotli"), `m.yaml:1: property compression.type: "brotli" is unknown: use none, gzip, snappy, lz4 or zstd`},
 		"an unknown protocol":                    {props("security.protocol", "TLS"), `m.yaml:1: property security.protocol: "TLS" is unknown: use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL`},
-		"SASL without mechanism":                 {props("security.protocol", "SASL_SSL"), `m.yaml:1: property sasl.mechanism is missing, and Java's default GSSAPI is not supported (use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512)`},
-		"a mechanism we do not have":             {props("security.protocol", "SASL_SSL", "sasl.mechanism", "GSSAPI"), `m.yaml:2: property sasl.mechanism: "GSSAPI" is not supported (use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512)`},
+		"SASL without mechanism":                 {props("security.protocol", "SASL_SSL"), `m.yaml:1: property sasl.mechanism is missing, and Java's default GSSAPI is not supported (use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER)`},
+		"a mechanism we do not have":             {props("security.protocol", "SASL_SSL", "sasl.mechanism", "GSSAPI"), `m.yaml:2: property sasl.mechanism: "GSSAPI" is not supported (use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER)`},
 		"no login":                               {props("security.protocol", "SASL_SSL", "sasl.mechanism", "PLAIN"), `m.yaml:2: property sasl.jaas.config is missing: it holds the username and the password`},
 		"a login of another mechanism":           {props("security.protocol", "SASL_SSL", "sasl.mechanism", "SCRAM-SHA-256", "sasl.jaas.config", plainLogin), `m.yaml:3: property sasl.jaas.config: mechanism SCRAM-SHA-256 needs a ScramLoginModule`},
 		"a login that cannot be read is hidden":  {props("security.protocol", "SASL_SSL", "sasl.mechanism", "PLAIN", "sasl.jaas.config", "alice:hush"), `m.yaml:3: property sasl.jaas.config: is not of the form <class>LoginModule required username="…" password="…";`},
-		"a trust store of Java":                  {props("security.protocol", "SSL", "ssl.truststore.location", "/x/trust.jks"), `m.yaml:2: property ssl.truststore.type: a store of type JKS (Java's default) is not supported (convert it to a PEM file (keytool -importkeystore to PKCS12, then openssl pkcs12 -nodes), name that in ssl.truststore.location and set ssl.truststore.type to PEM)`},
-		"a key store of type PKCS12":             {props("security.protocol", "SSL", "ssl.keystore.location", "/x/key.p12", "ssl.keystore.type", "PKCS12"), `m.yaml:3: property ssl.keystore.type: a store of type PKCS12 is not supported (convert it to a PEM file (keytool -importkeystore to PKCS12, then openssl pkcs12 -nodes), name that in ssl.keystore.location and set ssl.keystore.type to PEM)`},
+		"a trust store of a type of others":      {props("security.protocol", "SSL", "ssl.truststore.location", "/x/trust.bks", "ssl.truststore.type", "bks"), `m.yaml:3: property ssl.truststore.type: a store of type BKS is not supported: use PEM, PKCS12 or JKS (convert it with keytool -importkeystore -deststoretype PKCS12)`},
+		"a key store that is not there":          {props("security.protocol", "SSL", "ssl.keystore.location", "/nowhere/key.p12", "ssl.keystore.type", "PKCS12"), `m.yaml:2: property ssl.keystore.location: open /nowhere/key.p12: no such file or directory`},
 		"a trust store that is not there":        {props("security.protocol", "SSL", "ssl.truststore.location", "/nowhere/ca.pem"), `m.yaml:2: property ssl.truststore.location: open /nowhere/ca.pem: no such file or directory`},
-		"a trust store without certificates":     {props("security.protocol", "SSL", "ssl.truststore.certificates", "hello"), `m.yaml:2: property ssl.truststore.certificates: holds no certificate in PEM form`},
+		"a trust store without certificates":     {props("security.protocol", "SSL", "ssl.truststore.certificates", "hello"), `m.yaml:2: property ssl.truststore.certificates: it is neither PEM nor PKCS #12 nor a Java key store (JKS)`},
 		"a key without its chain":                {props("security.protocol", "SSL", "ssl.keystore.key", "hush"), `m.yaml:2: property ssl.keystore.key is given without ssl.keystore.certificate.chain (give both or none)`},
-		"a key pair that is none":                {props("security.protocol", "SSL", "ssl.keystore.key", "hush", "ssl.keystore.certificate.chain", "x"), `m.yaml:3: property ssl.keystore.certificate.chain: the client certificate cannot be used: tls: failed to find any PEM data in certificate input`},
-		"an encrypted key":                       {props("security.protocol", "SSL", "ssl.key.password", "hush"), `m.yaml:2: property ssl.key.password: encrypted keys are not supported (decrypt the key with openssl pkcs8 -in encrypted.pem -out key.pem, and keep the file private)`},
+		"a key pair that is none":                {props("security.protocol", "SSL", "ssl.keystore.key", "hush", "ssl.keystore.certificate.chain", "x"), `m.yaml:2: property ssl.keystore.key: no private key in PEM form is in it`},
+		"tokens from nowhere":                    {props("security.protocol", "SASL_SSL", "sasl.mechanism", "OAUTHBEARER", "sasl.jaas.config", tokenLogin), `m.yaml:3: property sasl.oauthbearer.token.endpoint.url is missing: tokens come from there, or from a file as file:///path`},
+		"tokens from no URL":                     {props("security.protocol", "SASL_SSL", "sasl.mechanism", "OAUTHBEARER", "sasl.jaas.config", tokenLogin, "sasl.oauthbearer.token.endpoint.url", "idp/token"), `m.yaml:4: property sasl.oauthbearer.token.endpoint.url: is no URL of https, http or file (write https://host/path)`},
+		"tokens for nobody":                      {props("security.protocol", "SASL_SSL", "sasl.mechanism", "OAUTHBEARER", "sasl.jaas.config", "x.OAuthBearerLoginModule required clientId=a;", "sasl.oauthbearer.token.endpoint.url", "https://idp/token"), `m.yaml:3: property sasl.jaas.config: has no clientId or no clientSecret`},
+		"a log-in without a password":            {props("security.protocol", "SASL_SSL", "sasl.mechanism", "PLAIN", "sasl.jaas.config", "x.PlainLoginModule required username=hush;"), `m.yaml:3: property sasl.jaas.config: has no username or no password`},
 		"an unknown TLS version":                 {props("security.protocol", "SSL", "ssl.enabled.protocols", "TLSv1.2,SSLv3"), `m.yaml:2: property ssl.enabled.protocols: "SSLv3" is unknown: use TLSv1.2 and TLSv1.3`},
 		"all problems come together":             {props("acks", "0", "lingerms", "1", "security.protocol", "X"), "m.yaml:1: property acks: must be all, not \"0\": a transaction needs every in-sync replica\nm.yaml:2: \"lingerms\" is not a property of Kafka's clients (did you mean \"linger.ms\"?)\nm.yaml:3: property security.protocol: \"X\" is unknown: use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"},
 		"of a name given twice the later counts": {props("acks", "0", "acks", "all"), ""},

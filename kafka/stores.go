@@ -1,71 +1,95 @@
 package kafka
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/statefun-kafka/statefun-kafka/keystore"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
 // stores are where the certificates of a TLS connection come from, not opened yet.
 type stores struct {
 	trust       *material // nil: the system's authorities
-	chain, key  *material // nil: no client certificate; the same one when a file holds both
+	own         *material // nil: no client certificate; a key store, or the chain as PEM text
+	key         *material // the key as PEM text; nil: it is in own
+	keyPassword string    // of an encrypted key; empty: the store's own
 	unverified  bool      // the name in the server's certificate is not compared
 	least, most uint16    // TLS versions; 0: Go's
 }
 
-// A material is PEM text, or the file that holds it.
+// A material is PEM text, or a file of any form that package keystore reads.
 type material struct {
 	property module.Property
 	inline   bool
+	password string
 }
 
 func (m *material) read() ([]byte, *storeError) {
 	if m.inline {
 		return []byte(m.property.Value), nil
 	}
-	text, err := os.ReadFile(strings.TrimSpace(m.property.Value))
+	path := strings.TrimSpace(m.property.Value)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, &storeError{m.property, err}
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, keystore.MaxBytes+1))
+	if err == nil && len(text) > keystore.MaxBytes {
+		err = fmt.Errorf("%s is longer than %d bytes: it is no store of keys", path, keystore.MaxBytes)
+	}
 	if err != nil {
 		return nil, &storeError{m.property, err}
 	}
 	return text, nil
 }
 
-// stores reads the ssl.* properties. Java's key stores are refused with the way to PEM.
+// fault names the property of a store that cannot be used; password is the property that would open it.
+func (m *material) fault(err error, password string) *storeError {
+	if m.password == "" && errors.Is(err, keystore.ErrPassword) || errors.Is(err, keystore.ErrEncrypted) {
+		err = fmt.Errorf("it does not open without a password: give %s", password)
+	}
+	return &storeError{m.property, err}
+}
+
+const (
+	trustPassword = "ssl.truststore.password"
+	storePassword = "ssl.keystore.password"
+	keyPassword   = "ssl.key.password"
+)
+
+// stores reads the ssl.* properties.
 func (d *draft) stores() *stores {
 	s := &stores{}
-	s.trust = d.store("ssl.truststore.type", "ssl.truststore.location", "ssl.truststore.certificates")
-	s.chain = d.store("ssl.keystore.type", "ssl.keystore.location", "ssl.keystore.certificate.chain")
-	s.key = s.chain
+	s.trust = d.store("ssl.truststore.type", "ssl.truststore.location", "ssl.truststore.certificates", trustPassword)
+	s.own = d.store("ssl.keystore.type", "ssl.keystore.location", "ssl.keystore.certificate.chain", storePassword)
 	inline, hasKey := d.values["ssl.keystore.key"]
 	switch {
-	case hasKey && s.chain != nil && s.chain.inline:
+	case hasKey && s.own != nil && s.own.inline:
 		s.key = &material{property: inline, inline: true}
 	case hasKey:
 		d.problem(inline, "property ssl.keystore.key is given without ssl.keystore.certificate.chain", "give both or none")
-	case s.chain != nil && s.chain.inline:
-		d.problem(s.chain.property, "property ssl.keystore.certificate.chain is given without ssl.keystore.key", "give both or none")
+	case s.own != nil && s.own.inline:
+		d.problem(s.own.property, "property ssl.keystore.certificate.chain is given without ssl.keystore.key", "give both or none")
 	}
-	if p, given := d.values["ssl.key.password"]; given && p.Value != "" {
-		d.problem(p, "property ssl.key.password: encrypted keys are not supported",
-			"decrypt the key with openssl pkcs8 -in encrypted.pem -out key.pem, and keep the file private")
-	}
+	s.keyPassword = d.values[keyPassword].Value
 	d.identification(s)
 	d.versions(s)
 	return s
 }
 
-// store reads one of the two stores, which is a PEM file or PEM text.
-func (d *draft) store(typeKey, locationKey, textKey string) *material {
+// storeTypes are Java's names of the forms that we read. The content tells which it is.
+var storeTypes = []string{"", "PEM", "PKCS12", "JKS"}
+
+// store reads one of the two stores, which is a file or PEM text.
+func (d *draft) store(typeKey, locationKey, textKey, passwordKey string) *material {
 	location, hasFile := d.values[locationKey]
 	text, hasText := d.values[textKey]
 	kind := strings.ToUpper(d.value(typeKey))
@@ -80,23 +104,14 @@ func (d *draft) store(typeKey, locationKey, textKey string) *material {
 		return &material{property: text, inline: true}
 	case !hasFile:
 		return nil
-	}
-	// Java's type is JKS when none is given; the name of the file says when it is PEM after all.
-	if kind == "" && slices.Contains([]string{".pem", ".crt", ".cer"}, strings.ToLower(filepath.Ext(strings.TrimSpace(location.Value)))) {
-		kind = "PEM"
-	}
-	if kind != "PEM" {
-		at, shown := location, kind
-		if kind == "" {
-			shown = "JKS (Java's default)"
-		} else {
-			at = d.values[typeKey]
-		}
-		d.problem(at, fmt.Sprintf("property %s: a store of type %s is not supported", typeKey, shown),
-			fmt.Sprintf("convert it to a PEM file (keytool -importkeystore to PKCS12, then openssl pkcs12 -nodes), name that in %s and set %s to PEM", locationKey, typeKey))
+	case !slices.Contains(storeTypes, kind):
+		d.problem(d.values[typeKey], fmt.Sprintf("property %s: a store of type %s is not supported: use PEM, PKCS12 or JKS", typeKey, kind),
+			"convert it with keytool -importkeystore -deststoretype PKCS12")
 		return nil
+	case kind == "PEM" && d.given(passwordKey):
+		d.warn(d.values[passwordKey], fmt.Sprintf("property %s has no effect: a PEM file has none, only the key in it may have %s", passwordKey, keyPassword))
 	}
-	return &material{property: location}
+	return &material{property: location, password: d.values[passwordKey].Value}
 }
 
 // identification reads whether the server's name is compared: https is the default, empty turns it off.
@@ -144,16 +159,20 @@ func (s *stores) load() (*tls.Config, *storeError) {
 		config.MinVersion = s.least
 	}
 	if s.trust != nil {
-		text, failed := s.trust.read()
+		data, failed := s.trust.read()
 		if failed != nil {
 			return nil, failed
 		}
+		trusted, err := keystore.Trusted(data, s.trust.password)
+		if err != nil {
+			return nil, s.trust.fault(err, trustPassword)
+		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, &storeError{s.trust.property, errors.New("holds no certificate in PEM form")}
+		for _, c := range trusted {
+			config.RootCAs.AddCert(c)
 		}
 	}
-	if s.chain != nil {
+	if s.own != nil {
 		pair, failed := s.certificate()
 		if failed != nil {
 			return nil, failed
@@ -167,35 +186,30 @@ func (s *stores) load() (*tls.Config, *storeError) {
 }
 
 func (s *stores) certificate() (tls.Certificate, *storeError) {
-	chain, failed := s.chain.read()
+	data, failed := s.own.read()
 	if failed != nil {
 		return tls.Certificate{}, failed
+	}
+	if s.key == nil {
+		pair, err := keystore.Identity(data, s.own.password, s.keyPassword)
+		if err != nil {
+			needs := storePassword
+			if errors.Is(err, keystore.ErrEncrypted) {
+				needs = keyPassword
+			}
+			return tls.Certificate{}, s.own.fault(err, needs)
+		}
+		return pair, nil
 	}
 	key, failed := s.key.read()
 	if failed != nil {
 		return tls.Certificate{}, failed
 	}
-	if hasBlock(key, "ENCRYPTED PRIVATE KEY") {
-		return tls.Certificate{}, &storeError{s.key.property, errors.New("the key is encrypted, which is not supported: decrypt it with openssl pkcs8 -in encrypted.pem -out key.pem")}
-	}
-	pair, err := tls.X509KeyPair(chain, key)
+	pair, err := keystore.PEMIdentity(data, key, s.keyPassword)
 	if err != nil {
-		return tls.Certificate{}, &storeError{s.chain.property, fmt.Errorf("the client certificate cannot be used: %w", err)}
+		return tls.Certificate{}, s.key.fault(err, keyPassword)
 	}
 	return pair, nil
-}
-
-func hasBlock(text []byte, kind string) bool {
-	for {
-		block, rest := pem.Decode(text)
-		if block == nil {
-			return false
-		}
-		if block.Type == kind {
-			return true
-		}
-		text = bytes.TrimSpace(rest)
-	}
 }
 
 // verifyChainOnly checks the server's certificates but not that they are for its name, as Java does with an

@@ -18,6 +18,8 @@ var defaultLimits = Limits{
 	TransactionEffects: 20_000,
 	InFlight:           1_024,
 	BatchBytes:         768 << 10, // below the 1 MiB that a Python function under aiohttp takes, state included
+	OutboxRows:         100_000,
+	OutboxBytes:        64 << 20,
 	StateCacheBytes:    64 << 20,
 }
 
@@ -25,6 +27,7 @@ var defaultLimits = Limits{
 func (r *reader) application(o *object) {
 	a := Application{Position: o.at}
 	a.ID = read(o, "id", "", parseApplicationID)
+	a.Brokers = read(o, "brokers", "", parseBrokers)
 	a.Partitions = int(o.number("partitions", 0, span{0, 10_000}))
 	a.CommitInterval = o.duration("commitInterval", 0)
 	a.StandbyReplicas = int(o.number("standbyReplicas", 0, span{0, 10}))
@@ -63,6 +66,8 @@ func (r *reader) limits(o *object) Limits {
 	l.TransactionEffects = count("transactionEffects", l.TransactionEffects)
 	l.InFlight = count("inFlight", l.InFlight)
 	l.BatchBytes = o.memory("batchBytes", l.BatchBytes)
+	l.OutboxRows = count("outboxRows", l.OutboxRows)
+	l.OutboxBytes = o.memory("outbox", l.OutboxBytes)
 	l.StateCacheBytes = o.memory("stateCache", l.StateCacheBytes)
 	o.done()
 	return l

@@ -21,8 +21,11 @@ func (r *reader) check() {
 	if len(r.module.Endpoints) == 0 && clean {
 		r.report(whole, "no endpoint is declared: there is no function to call", "add a document of kind "+kindEndpointV2)
 	}
+	if clean {
+		r.bindRouters()
+	}
 	r.identify()
-	r.oneCluster()
+	r.clusters()
 	r.checkTopics()
 	if clean {
 		r.checkTargets()
@@ -76,50 +79,27 @@ func (r *reader) sharedGroup() string {
 	return id
 }
 
-// oneCluster checks that all addresses are of one Kafka cluster, as far as their text shows it.
-func (r *reader) oneCluster() {
-	if len(r.opt.Brokers) > 0 {
-		r.module.Brokers = brokerList(strings.Join(r.opt.Brokers, ","))
-		return
-	}
-	var first Position
-	one := func(address string, at Position) {
-		brokers := brokerList(address)
-		switch {
-		case len(brokers) == 0:
-		case r.module.Brokers == nil:
-			r.module.Brokers, first = brokers, at
-		case !slices.Equal(brokers, r.module.Brokers):
-			r.report(at, fmt.Sprintf("address %q differs from %q of %s: several Kafka clusters are not supported in this version",
-				strings.Join(brokers, ","), strings.Join(r.module.Brokers, ","), first.where()),
-				"write the same address everywhere, or name the brokers with --brokers")
-		}
-	}
-	for _, in := range r.module.Ingresses {
-		one(in.Address, in.Position)
-	}
-	for _, e := range r.module.Egresses {
-		one(e.Address, e.Position)
-	}
-}
-
 // checkTopics refuses topics that are read twice, and our own topics as ingress topics.
 func (r *reader) checkTopics() {
 	a := r.module.Application
-	read := map[string]Position{}
+	read := map[string]Position{} // by cluster and topic
 	for _, in := range r.module.Ingresses {
 		for _, t := range in.Topics {
-			if other, ok := read[t.Topic]; ok {
+			name := strings.Join(in.Elsewhere, ",") + " " + t.Topic
+			if other, ok := read[name]; ok {
 				r.report(t.Position, fmt.Sprintf("topic %s is read by two ingresses, first at %s: this is not supported in this version", t.Topic, other.where()),
 					"give all its targets in one place")
 			}
-			read[t.Topic] = t.Position
+			read[name] = t.Position
+			if in.Elsewhere != nil {
+				continue
+			}
 			if a.ID != "" && slices.Contains(a.internal(), t.Topic) {
 				r.report(t.Position, fmt.Sprintf("topic %s belongs to the worker itself", t.Topic), "name another topic, or give another application id")
 			}
-			if t.Topic == a.DeadLetter.Topic && in.InvalidRecordHandling == InvalidDeadLetter {
+			if t.Topic == a.DeadLetter.Topic && t.Invalid.Type == InvalidDeadLetter {
 				r.report(t.Position, fmt.Sprintf("topic %s is the dead-letter topic: its bad records would come back to it for ever", t.Topic),
-					"set invalidRecordHandling of this ingress to skip or fail")
+					"set invalidRecordHandling of this topic to skip or fail")
 			}
 		}
 	}
@@ -136,18 +116,32 @@ func (r *reader) checkTargets() {
 	}
 	for _, in := range r.module.Ingresses {
 		for _, t := range in.Topics {
-			r.checkTopicTargets(in, t, patterns)
+			r.checkTopicTargets(t, patterns)
+		}
+		if len(in.Topics) > 0 { // all topics of an ingress have the same routes
+			r.checkRoutes(in, in.Topics[0], patterns)
 		}
 	}
 }
 
-func (r *reader) checkTopicTargets(in Ingress, t IngressTopic, patterns []string) {
+func (r *reader) checkTopicTargets(t IngressTopic, patterns []string) {
 	for i, fn := range t.Targets {
 		if r.serves(fn) {
 			continue
 		}
 		r.warn(r.targetsAt[t.Position][i], fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
-			fn, t.Topic, in.InvalidRecordHandling), didYouMean(fn.String(), patterns))
+			fn, t.Topic, t.Invalid.Type), didYouMean(fn.String(), patterns))
+	}
+}
+
+func (r *reader) checkRoutes(in Ingress, t IngressTopic, patterns []string) {
+	for i := range t.Routes {
+		namespace, name, ok := t.Routes[i].Target()
+		fn := protocol.TypeName{Namespace: namespace, Name: name}
+		if ok && !r.serves(fn) {
+			r.warn(t.Routes[i].Position, fmt.Sprintf("no endpoint serves target %s of ingress %s: its records go by invalidRecordHandling (%s)", fn, in.ID, t.Invalid.Type),
+				didYouMean(fn.String(), patterns))
+		}
 	}
 }
 

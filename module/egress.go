@@ -33,7 +33,7 @@ func (r *reader) semantic(o *object) (string, time.Duration) {
 		return SemanticAtLeastOnce, 0
 	}
 	o.require("type")
-	semantic := o.oneOf("type", SemanticAtLeastOnce, SemanticAtLeastOnce, SemanticExactlyOnce, SemanticNone)
+	semantic := o.folded("type", SemanticAtLeastOnce, SemanticAtLeastOnce, SemanticExactlyOnce, SemanticNone)
 	timeout := o.duration("transactionTimeout", 0)
 	if n, ok := o.lookup("transactionTimeoutMillis"); ok {
 		timeout = r.timeoutMillis(o, n, timeout)

@@ -23,16 +23,22 @@ func (r *reader) endpoint(o *object, t Transport) {
 	e := Endpoint{Position: o.at, Transport: t}
 	e.Functions = read(o, "functions", Pattern{}, ParsePattern)
 	e.URLPathTemplate = o.text("urlPathTemplate", "")
+	r.addEndpoint(o, e, "functions", "urlPathTemplate")
+}
+
+// addEndpoint reads what endpoints of all formats have besides their functions and their URL, which stand under the
+// given keys.
+func (r *reader) addEndpoint(o *object, e Endpoint, functionsKey, urlKey string) {
 	e.MaxNumBatchRequests = int(o.number("maxNumBatchRequests", defaultBatchRequests, span{math.MinInt32, math.MaxInt32}))
 	e.MaxAttempts = int(o.number("maxAttempts", 0, span{0, math.MaxInt32}))
 	e.OnFailure = o.oneOf("onFailure", FailureRetry, FailureRetry, FailureDeadLetter, FailureSkip)
 	if e.URLPathTemplate != "" {
-		r.checkURL(o, &e)
+		r.checkURL(o, &e, urlKey)
 	}
 	if e.Functions == (Pattern{}) {
 		return // its problem is noted; without a pattern it would only cause others
 	}
-	e.Position = o.where("functions")
+	e.Position = o.where(functionsKey)
 	for _, other := range r.module.Endpoints {
 		if other.Functions == e.Functions {
 			r.report(e.Position, fmt.Sprintf("functions %s are served twice, first at %s", e.Functions, other.where()), "keep one of the endpoints")
@@ -43,18 +49,18 @@ func (r *reader) endpoint(o *object, t Transport) {
 }
 
 // checkURL tries the template with a name, so that a bad one is found now and not at the first call.
-func (r *reader) checkURL(o *object, e *Endpoint) {
+func (r *reader) checkURL(o *object, e *Endpoint, key string) {
 	name := e.Functions.Name
 	if e.Functions.Whole() || name == "" {
 		name = "name"
 	}
 	u, err := parseURL(strings.ReplaceAll(e.URLPathTemplate, functionName, name))
 	if err != nil {
-		o.blame("urlPathTemplate", err.Error(), "")
+		o.blame(key, err.Error(), "")
 		return
 	}
 	if strings.HasSuffix(u.Scheme, "+unix") && e.Transport.Kind == TransportAsync {
-		o.blame("urlPathTemplate", "the async transport does not speak to Unix sockets",
+		o.blame(key, "the async transport does not speak to Unix sockets",
 			"set transport.type to "+transportNames[TransportOkHTTP])
 	}
 }

@@ -2,6 +2,7 @@ package module
 
 import (
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func TestF4Endpoints(t *testing.T) {
 			}
 			got := m.Endpoints[0]
 			c.want.Position, c.want.URLPathTemplate = Position{"sub/m.yaml", 3, 14}, got.URLPathTemplate
-			if got != c.want {
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
 		})

@@ -5,7 +5,7 @@ import "testing"
 // FuzzRead shows that no text makes the reader panic, and that what it refuses has a problem.
 func FuzzRead(f *testing.F) {
 	for _, text := range []string{
-		tail, legacyText, "---\n---\n", "a: &a [*a]\n", "a: &a *a", "<<: *x\n", "kind: {}\nspec: []\n", "version: 3.0\nmodule:\n",
+		tail, legacyText, polyglotText, "---\n---\n", "a: &a [*a]\n", "a: &a *a", "<<: *x\n", "kind: {}\nspec: []\n", "version: 3.0\nmodule:\n",
 		ingressText("", "properties:\n    - a: ${B:-c}") + tailEndpoint, egressText("  deliverySemantic: {type: exactly-once}\n") + tail,
 		okHTTPText("timeouts: {call: 5s}") + tail, "? - a\n: b\n", "kind: |\n  x\n", "a: b: c", "\xff\xfe", "[{{{", "!!map {a: *b}",
 	} {

@@ -18,7 +18,10 @@ const (
 )
 
 // ingress reads io.statefun.kafka.v1/ingress.
-func (r *reader) ingress(o *object) {
+func (r *reader) ingress(o *object) { r.ingressOf(o, r.ingressTopics) }
+
+// ingressOf reads what all kinds of ingresses have, and their topics with topics.
+func (r *reader) ingressOf(o *object, topics func(o *object, common IngressTopic) []IngressTopic) {
 	o.require("id", "topics")
 	in := Ingress{Position: o.at}
 	in.ID = o.typename("id")
@@ -30,11 +33,7 @@ func (r *reader) ingress(o *object) {
 	}
 	in.AutoOffsetReset = r.autoOffsetReset(o, in.Properties)
 	in.Startup = r.startup(o.child("startupPosition"))
-	in.InvalidRecordHandling = o.oneOf("invalidRecordHandling", InvalidDeadLetter, InvalidFail, InvalidSkip, InvalidDeadLetter)
-	if o.flag("forwardHeaders", false) {
-		o.blame("forwardHeaders", "true is not supported yet", "take the key out, or set it to false")
-	}
-	in.Topics = r.ingressTopics(o)
+	in.Topics = topics(o, o.recordHandling(IngressTopic{Invalid: defaultInvalid}))
 	if in.ID == (protocol.TypeName{}) {
 		return
 	}
@@ -50,28 +49,11 @@ func (r *reader) ingress(o *object) {
 
 // address reads the bootstrap servers, which may also stand in the properties.
 func (r *reader) address(o *object, properties []Property) string {
-	address := read(o, "address", propertyValue(properties, bootstrapServers), func(s string) (string, error) {
-		if len(brokerList(s)) == 0 {
-			return "", fmt.Errorf("names no broker: write host:port")
-		}
-		return s, nil
-	})
+	address := read(o, "address", propertyValue(properties, bootstrapServers), parseBrokers)
 	if _, given := o.lookup("address"); !given && len(brokerList(address)) == 0 && len(r.opt.Brokers) == 0 {
 		o.report(`missing key "address"`, "write address: host:port")
 	}
 	return address
-}
-
-// brokerList splits a list of bootstrap servers; sorted, because their order means nothing.
-func brokerList(address string) []string {
-	var brokers []string
-	for b := range strings.SplitSeq(address, ",") {
-		if b = strings.TrimSpace(b); b != "" {
-			brokers = append(brokers, b)
-		}
-	}
-	slices.Sort(brokers)
-	return slices.Compact(brokers)
 }
 
 func propertyValue(list []Property, key string) string {
@@ -107,7 +89,7 @@ func (r *reader) startup(o *object) Startup {
 		return Startup{Kind: StartLatest}
 	}
 	o.require("type")
-	kind := StartupKind(o.oneOf("type", string(StartLatest), string(StartGroupOffsets), string(StartEarliest),
+	kind := StartupKind(o.folded("type", string(StartLatest), string(StartGroupOffsets), string(StartEarliest),
 		string(StartLatest), string(StartSpecificOffsets), string(StartDate)))
 	s := Startup{Kind: kind}
 	if kind == StartSpecificOffsets {
@@ -171,15 +153,16 @@ func parseTopicPartition(s string) (TopicPartition, error) {
 	return TopicPartition{Topic: s[:slash], Partition: int32(partition)}, nil
 }
 
-// ingressTopics reads the topics. Of a topic given twice the later routing counts, as in StateFun.
-func (r *reader) ingressTopics(o *object) []IngressTopic {
+// ingressTopics reads the topics; what is the same for all of them stands in common. Of a topic given twice the later
+// routing counts, as in StateFun.
+func (r *reader) ingressTopics(o *object, common IngressTopic) []IngressTopic {
 	elements := o.children("topics")
 	if n, ok := o.lookup("topics"); ok && n.kind() == "a list" && len(elements) == 0 {
 		n.report("the list is empty", "name at least one topic")
 	}
 	var topics []IngressTopic
 	for _, n := range elements {
-		t := r.ingressTopic(n.object())
+		t := r.ingressTopic(n.object(), common)
 		if t.Topic == "" {
 			continue
 		}
@@ -195,13 +178,18 @@ func (r *reader) ingressTopics(o *object) []IngressTopic {
 	return topics
 }
 
-func (r *reader) ingressTopic(o *object) IngressTopic {
+func (r *reader) ingressTopic(o *object, common IngressTopic) IngressTopic {
 	if !isMap(o.yaml) {
 		return IngressTopic{} // its problem is noted
 	}
-	o.require("topic", "valueType", "targets")
-	t := IngressTopic{Topic: read(o, "topic", "", parseTopic), ValueType: o.text("valueType", ""), Position: o.where("topic")}
-	if n, ok := o.lookup("valueType"); ok && (n.kind() == "a number" || n.kind() == "true or false") {
+	valueType := "valueType"
+	if r.version == version1 || r.version == version2 {
+		valueType = "typeUrl"
+	}
+	o.require("topic", valueType, "targets")
+	t := o.recordHandling(common)
+	t.Topic, t.ValueType, t.Position = read(o, "topic", "", parseTopic), o.text(valueType, ""), o.where("topic")
+	if n, ok := o.lookup(valueType); ok && (n.kind() == "a number" || n.kind() == "true or false") {
 		n.report("must be text, found "+n.kind(), "put it in quotes")
 	}
 	targets := o.children("targets")
@@ -210,7 +198,7 @@ func (r *reader) ingressTopic(o *object) IngressTopic {
 		if !ok {
 			continue
 		}
-		fn, err := protocol.ParseTypeName(text)
+		fn, err := r.parseName(text)
 		if err != nil {
 			n.report(err.Error(), "")
 			continue

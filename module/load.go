@@ -9,6 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // Options say how modules are loaded.
@@ -19,8 +24,10 @@ type Options struct {
 	Getenv func(name string) (string, bool)
 	// ApplicationID, when not empty, beats the id that the module gives.
 	ApplicationID string
-	// Brokers, when not empty, beat every address that the module gives.
+	// Brokers, when not empty, are the application's cluster, whatever address the module gives for it.
 	Brokers []string
+	// OneCluster makes Brokers stand for every address of the module, as a development broker does.
+	OneCluster bool
 	// Check, when not nil, looks at what could be read, also of a module with problems, and its problems are told
 	// together with the others; kafka.Check is one.
 	Check func(*Module) []Problem
@@ -67,6 +74,11 @@ type reader struct {
 	problems []Problem
 	loaded   []string // files read so far
 	explicit bool     // an application document was read
+	version  string   // of the legacy document that is being read; empty: it is of the component format
+	routers  []declaredRouter
+	// routed are the messages of the ingresses that have routers in place of targets.
+	routed      map[protocol.TypeName]protoreflect.MessageDescriptor
+	descriptors map[string]*protoregistry.Files // by the path of their file
 	// targetsAt says where the targets of the ingress topic at a position stand, in the order of its targets.
 	targetsAt map[Position][]Position
 }
@@ -75,7 +87,10 @@ func newReader(opt Options) *reader {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &reader{opt: opt, module: &Module{}, targetsAt: map[Position][]Position{}}
+	return &reader{
+		opt: opt, module: &Module{}, targetsAt: map[Position][]Position{},
+		routed: map[protocol.TypeName]protoreflect.MessageDescriptor{}, descriptors: map[string]*protoregistry.Files{},
+	}
 }
 
 // report notes a problem that keeps the module from running.
@@ -178,8 +193,8 @@ func (r *reader) read(path string, text []byte) {
 		if !ok {
 			continue // its problem is noted; a null document has nothing to read
 		}
-		if len(documents) == 1 && root.isLegacy() {
-			r.legacy(root)
+		if version, ok := root.legacyVersion(); ok && len(documents) == 1 {
+			r.legacy(root, version)
 			continue
 		}
 		r.component(root)

@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ func TestProblemsOfALegacyDocument(t *testing.T) {
 		"another module type":   {"Remote", "embedded", `module.yaml:4: module.meta.type: "embedded" is unknown: use remote`},
 		"meta beside endpoint":  {"- endpoint:\n          meta", "- endpoint:\n        meta", ""},
 		"an unknown kind":       {"kind: http", "kind: htp", `module.yaml:9: module.spec.endpoints[0].endpoint.meta.kind: "htp" is not a kind; known kinds are http, io.statefun.kafka/egress or io.statefun.kafka/ingress (did you mean "http"?)`},
-		"a kinesis ingress":     {"io.statefun.kafka/ingress", "io.statefun.kinesis/ingress", `module.yaml:19: module.spec.ingresses[0].ingress.meta.type: "io.statefun.kinesis/ingress" is not supported: records come from Kafka and go to Kafka only; known kinds are http, io.statefun.kafka/egress or io.statefun.kafka/ingress`},
+		"a kinesis ingress":     {"io.statefun.kafka/ingress", "io.statefun.kinesis/ingress", `module.yaml:19: module.spec.ingresses[0].ingress.meta.type: "io.statefun.kinesis/ingress" is not supported: records come from Kafka and go to Kafka only; known kinds are http, io.statefun.kafka/egress or io.statefun.kafka/ingress (let Kafka Connect copy the Kinesis streams to Kafka topics and back, and use the Kafka kinds)`},
 		"no id":                 {"\n            id: com.example/names", "", `module.yaml:20: module.spec.ingresses[0].ingress.spec: missing key "id"`},
 		"no meta":               {"  meta:\n    type: Remote\n", "", `module.yaml:2: module: missing key "meta"`},
 		"an unknown list":       {"egresses:", "egress:", `module.yaml:31: module.spec: unknown key "egress" (did you mean "egresses"?)`},
@@ -281,19 +282,22 @@ func TestApplication(t *testing.T) {
 	m := mustLoad(t, `kind: statefun-kafka.v1/application
 spec:
   id: my.app
+  brokers: kafka:9092
   partitions: 12
   commitInterval: 100ms
   standbyReplicas: 2
   limits: {readBudget: 128 mb, recordsPerSource: 1000, inputsPerAddress: 5, pending: 2g, pendingFull: dead-letter,
-    answers: 1kb, transactionBytes: 1m, transactionEffects: 7, inFlight: 8, batchBytes: 9, stateCache: 1 gb}
+    answers: 1kb, transactionBytes: 1m, transactionEffects: 7, inFlight: 8, batchBytes: 9, stateCache: 1 gb,
+    outboxRows: 3, outbox: 2kb}
   deadLetter: {topic: bad}
 `+tail)
 	want := Application{
-		ID: "my.app", Partitions: 12, CommitInterval: 100 * time.Millisecond, DeadLetter: DeadLetter{"bad"},
+		ID: "my.app", Brokers: "kafka:9092", Partitions: 12, CommitInterval: 100 * time.Millisecond, DeadLetter: DeadLetter{"bad"},
 		StandbyReplicas: 2, GroupProtocol: GroupClassic,
 		Limits: Limits{
 			ReadBudgetBytes: 128 << 20, RecordsPerSource: 1000, InputsPerAddress: 5, PendingBytes: 2 << 30, PendingFull: PendingDeadLetter,
 			AnswerBytes: 1 << 10, TransactionBytes: 1 << 20, TransactionEffects: 7, InFlight: 8, BatchBytes: 9, StateCacheBytes: 1 << 30,
+			OutboxRows: 3, OutboxBytes: 2 << 10,
 		},
 		Position: Position{"module.yaml", 2, 1},
 	}
@@ -348,10 +352,10 @@ func TestIngresses(t *testing.T) {
 		want func(Ingress) bool
 	}{
 		"G12 no startup position is latest": {"invalidRecordHandling: skip", func(in Ingress) bool {
-			return in.Startup.Kind == StartLatest && in.InvalidRecordHandling == InvalidSkip
+			return in.Startup.Kind == StartLatest && in.Topics[0].Invalid.Type == InvalidSkip
 		}},
 		"defaults": {"forwardHeaders: false", func(in Ingress) bool {
-			return in.InvalidRecordHandling == InvalidDeadLetter && in.AutoOffsetReset == "latest" && in.Properties == nil
+			return in.Topics[0].Invalid.Type == InvalidDeadLetter && !in.Topics[0].ForwardHeaders && in.AutoOffsetReset == "latest" && in.Properties == nil
 		}},
 		"group offsets":     {"startupPosition: {type: group-offsets}", func(in Ingress) bool { return in.Startup.Kind == StartGroupOffsets }},
 		"earliest":          {"startupPosition: {type: earliest}", func(in Ingress) bool { return in.Startup.Kind == StartEarliest }},
@@ -394,8 +398,8 @@ spec:
 		t.Errorf("%+v", in)
 	}
 	want := []IngressTopic{
-		{"topic-1", "com.foo.bar/test-type", []protocol.TypeName{greeter, counter}, Position{"module.yaml", 9, 14}},
-		{"topic-2", "anything goes", []protocol.TypeName{greeter}, Position{"module.yaml", 14, 14}},
+		{Topic: "topic-1", ValueType: "com.foo.bar/test-type", Targets: []protocol.TypeName{greeter, counter}, Invalid: defaultInvalid, Position: Position{"module.yaml", 9, 14}},
+		{Topic: "topic-2", ValueType: "anything goes", Targets: []protocol.TypeName{greeter}, Invalid: defaultInvalid, Position: Position{"module.yaml", 14, 14}},
 	}
 	if !reflect.DeepEqual(in.Topics, want) {
 		t.Errorf("got  %+v\nwant %+v", in.Topics, want)
@@ -418,5 +422,36 @@ func TestEgresses(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		})
+	}
+}
+
+func TestForwardHeadersAndInvalidRecordHandlingOfATopicWinOverTheIngress(t *testing.T) {
+	text := `kind: io.statefun.kafka.v1/ingress
+spec:
+  id: a/in
+  address: kafka:9092
+  consumerGroupId: app
+  forwardHeaders: true
+  invalidRecordHandling: {type: skip, logLevel: error}
+  topics:
+    - {topic: as-the-ingress, valueType: a/v, targets: [tail/f]}
+    - {topic: own, valueType: a/v, targets: [tail/f], forwardHeaders: false, invalidRecordHandling: fail}
+    - {topic: own-type, valueType: a/v, targets: [tail/f], invalidRecordHandling: {type: dead-letter}}
+    - {topic: own-level, valueType: a/v, targets: [tail/f], invalidRecordHandling: {type: skip, logLevel: debug}}
+`
+	type handling struct {
+		forward bool
+		invalid InvalidHandling
+	}
+	want := map[string]handling{
+		"as-the-ingress": {true, InvalidHandling{InvalidSkip, slog.LevelError}},
+		"own":            {false, InvalidHandling{InvalidFail, slog.LevelWarn}},
+		"own-type":       {true, InvalidHandling{InvalidDeadLetter, slog.LevelWarn}},
+		"own-level":      {true, InvalidHandling{InvalidSkip, slog.LevelDebug}},
+	}
+	for _, topic := range mustLoad(t, text+tailEndpoint).Ingresses[0].Topics {
+		if got := (handling{topic.ForwardHeaders, topic.Invalid}); got != want[topic.Topic] {
+			t.Errorf("topic %s: %+v, want %+v", topic.Topic, got, want[topic.Topic])
+		}
 	}
 }

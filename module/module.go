@@ -1,9 +1,9 @@
 // Package module reads module.yaml files and checks them whole.
 //
-// It understands every 3.x form of Apache Flink Stateful Functions (component documents and the
-// legacy "3.0" document) and the additions of this project. Nothing outside the files is touched:
-// no broker, no endpoint, no certificate is opened. All problems of all files are found in one go,
-// each with its file, line and the way out.
+// It understands every form of Apache Flink Stateful Functions (component documents and the legacy
+// documents "1.0", "2.0" and "3.0") and the additions of this project. Nothing outside them is touched but
+// the files that a placeholder names and the descriptor sets of 2.x: no broker, no endpoint, no certificate
+// is opened. All problems of all files are found in one go, each with its file, line and the way out.
 package module
 
 import (
@@ -19,7 +19,7 @@ type Module struct {
 	Endpoints   []Endpoint
 	Ingresses   []Ingress
 	Egresses    []Egress
-	// Brokers are the bootstrap addresses of the one Kafka cluster of this module, without duplicates.
+	// Brokers are the bootstrap addresses of the application's Kafka cluster, without duplicates.
 	Brokers []string
 	// Warnings are problems that do not keep the module from running, sorted by position.
 	Warnings []Problem
@@ -29,6 +29,8 @@ type Module struct {
 type Application struct {
 	// ID names the topics and the consumer group. Default: the consumerGroupId all ingresses share.
 	ID string
+	// Brokers is the text of the bootstrap servers of the application's cluster as its document gives it; empty: not given.
+	Brokers string
 	// Partitions of the internal topics, fixed when they are created; 0: as many as the largest ingress topic has.
 	Partitions int
 	// CommitInterval is a lower bound for the time between two commits; 0: commit as soon as it pays.
@@ -77,6 +79,9 @@ type Limits struct {
 	InFlight int
 	// BatchBytes bounds the request body of one call (one input alone may be larger).
 	BatchBytes int64
+	// OutboxRows and OutboxBytes bound what waits for other clusters, a worker. Past them reading waits.
+	OutboxRows  int
+	OutboxBytes int64
 	// StateCacheBytes bounds the block cache of the state store, a worker.
 	StateCacheBytes int64
 }
@@ -105,6 +110,10 @@ type Endpoint struct {
 	MaxAttempts int
 	// OnFailure is FailureRetry, FailureDeadLetter or FailureSkip.
 	OnFailure string
+	// Generation is the protocol that the functions speak.
+	Generation protocol.Generation
+	// States are those of the one function of a 2.x endpoint; a 3.x function tells its own.
+	States []protocol.StateSpec
 	Position
 }
 
@@ -134,26 +143,19 @@ type Transport struct {
 	FollowRedirects bool
 }
 
-// What happens to a record that cannot become a message.
-const (
-	InvalidFail       = "fail"
-	InvalidSkip       = "skip"
-	InvalidDeadLetter = "dead-letter"
-)
-
 // An Ingress reads records from topics and routes them to functions.
 type Ingress struct {
 	ID protocol.TypeName
 	// Address is the text of the bootstrap servers, as given.
-	Address         string
+	Address string
+	// Elsewhere are the bootstrap addresses when it is read from another cluster than the application's; nil: from that.
+	Elsewhere       []string
 	ConsumerGroupID string
 	Topics          []IngressTopic
 	// AutoOffsetReset is "earliest" or "latest".
 	AutoOffsetReset string
 	Startup         Startup
 	Properties      []Property
-	// InvalidRecordHandling is InvalidFail, InvalidSkip or InvalidDeadLetter.
-	InvalidRecordHandling string
 	Position
 }
 
@@ -161,6 +163,11 @@ type Ingress struct {
 type IngressTopic struct {
 	Topic, ValueType string
 	Targets          []protocol.TypeName
+	// Routes stand in the place of Targets where routers say where records go: one message a route.
+	Routes []Route
+	// ForwardHeaders says whether the headers and the timestamp of the records travel with their messages.
+	ForwardHeaders bool
+	Invalid        InvalidHandling
 	Position
 }
 
@@ -208,6 +215,8 @@ const (
 type Egress struct {
 	ID      protocol.TypeName
 	Address string
+	// Elsewhere are the bootstrap addresses when it writes to another cluster than the application's; nil: to that.
+	Elsewhere []string
 	// Semantic is one of the three delivery semantics; it is kept to show it.
 	Semantic string
 	// TransactionTimeout is what the module asks of the broker; 0: not given.

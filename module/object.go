@@ -169,16 +169,28 @@ func (o *object) flag(key string, otherwise bool) bool {
 }
 
 func (o *object) typename(key string) protocol.TypeName {
-	return read(o, key, protocol.TypeName{}, protocol.ParseTypeName)
+	return read(o, key, protocol.TypeName{}, o.r.parseName)
+}
+
+// folded is oneOf for what the legacy format takes in any case.
+func (o *object) folded(key, otherwise string, words ...string) string {
+	return o.choose(key, otherwise, o.r.version != "", words)
 }
 
 // oneOf reads one of the words; case counts.
 func (o *object) oneOf(key, otherwise string, words ...string) string {
+	return o.choose(key, otherwise, false, words)
+}
+
+func (o *object) choose(key, otherwise string, fold bool, words []string) string {
 	n, ok := o.lookup(key)
 	if !ok {
 		return otherwise
 	}
 	text, ok := n.text()
+	if fold {
+		text = strings.ToLower(text)
+	}
 	switch {
 	case !ok:
 		return otherwise

@@ -15,7 +15,7 @@ var documentProblems = map[string]problemCase{
 		`module.yaml:1: kind: "io.statefun.kafka.v1/ingres" is not a kind; known kinds are io.statefun.endpoints.v1/http, io.statefun.endpoints.v2/http, io.statefun.kafka.v1/egress, io.statefun.kafka.v1/ingress or statefun-kafka.v1/application (did you mean "io.statefun.kafka.v1/ingress"?)`},
 	"kinesis is refused as such": {
 		"kind: io.statefun.kinesis.v1/egress\nspec: {}\n",
-		`module.yaml:1: kind: "io.statefun.kinesis.v1/egress" is not supported: records come from Kafka and go to Kafka only; known kinds are io.statefun.endpoints.v1/http, io.statefun.endpoints.v2/http, io.statefun.kafka.v1/egress, io.statefun.kafka.v1/ingress or statefun-kafka.v1/application`},
+		`module.yaml:1: kind: "io.statefun.kinesis.v1/egress" is not supported: records come from Kafka and go to Kafka only; known kinds are io.statefun.endpoints.v1/http, io.statefun.endpoints.v2/http, io.statefun.kafka.v1/egress, io.statefun.kafka.v1/ingress or statefun-kafka.v1/application (let Kafka Connect copy the Kinesis streams to Kafka topics and back, and use the Kafka kinds)`},
 	"F3 a document without spec": {"\nkind: io.statefun.kafka.v1/egress\n", `module.yaml:2: missing key "spec"`},
 	"F3 a document without kind": {"spec: {}\n", `module.yaml:1: missing key "kind"`},
 	"F3 an empty map":            {"{}\n", "module.yaml:1: missing key \"kind\"\nmodule.yaml:1: missing key \"spec\""},
@@ -33,10 +33,11 @@ var documentProblems = map[string]problemCase{
 		endpointText("a/b") + "  transports: {type: x}\n", `module.yaml:5: spec: unknown key "transports" (did you mean "transport"?)`},
 	"F13 an extra key that is like no other": {
 		endpointText("a/b") + "  colour: red\n", `module.yaml:5: spec: unknown key "colour"`},
-	"F15 version 2.0": {
-		"version: \"2.0\"\nmodule: {}\n",
-		"module.yaml:1: version: \"2.0\" is not a version this program reads (use the component format (kind and spec) or the legacy format with version: \"3.0\")"},
-	"F16 version as a number": {"version: 3.0\nmodule: {}\n", `module.yaml:1: version: is a number (write version: "3.0")`},
+	"a version of no StateFun": {
+		"version: \"4.0\"\nmodule: {}\n",
+		"module.yaml:1: version: \"4.0\" is not a version this program reads (use the component format (kind and spec) or the legacy format with version: \"1.0\", \"2.0\" or \"3.0\")"},
+	"a 2.x version as a number": {"version: 2.0\nmodule: {}\n", `module.yaml:1: version: is a number (write version: "2.0")`},
+	"F16 version as a number":   {"version: 3.0\nmodule: {}\n", `module.yaml:1: version: is a number (write version: "3.0")`},
 	"F17 a legacy document with a further marker": {
 		"version: \"3.0\"\nmodule: {}\n---\n",
 		"module.yaml:1: version: a file of the legacy format holds one document only (take out the further --- lines, or write each part as a kind and a spec)"},
@@ -137,8 +138,16 @@ var ingressProblems = map[string]problemCase{
 	"autoOffsetResetPosition under startupPosition": {
 		ingressText("", "startupPosition:\n    type: latest\n    autoOffsetResetPosition: earliest"),
 		`module.yaml:9: spec.startupPosition: unknown key "autoOffsetResetPosition" (it belongs beside startupPosition, not into it)`},
-	"a bad autoOffsetResetPosition": {ingressText("", "autoOffsetResetPosition: none"), `module.yaml:7: spec.autoOffsetResetPosition: "none" is unknown: use earliest or latest`},
-	"forwardHeaders":                {ingressText("", "forwardHeaders: true"), `module.yaml:7: spec.forwardHeaders: true is not supported yet (take the key out, or set it to false)`},
+	"a bad autoOffsetResetPosition":  {ingressText("", "autoOffsetResetPosition: none"), `module.yaml:7: spec.autoOffsetResetPosition: "none" is unknown: use earliest or latest`},
+	"forwardHeaders that is no flag": {ingressText("", "forwardHeaders: all"), `module.yaml:7: spec.forwardHeaders: "all" must be true or false`},
+	"invalidRecordHandling without a type": {
+		ingressText("", "invalidRecordHandling: {logLevel: info}"), `module.yaml:7: spec.invalidRecordHandling: missing key "type"`},
+	"a log level that is none": {
+		ingressText("", "invalidRecordHandling: {type: skip, logLevel: loud}"),
+		`module.yaml:7: spec.invalidRecordHandling.logLevel: "loud" is unknown: use debug, info, warn or error`},
+	"records that a function should get": {
+		ingressText("topics", "topics: [{topic: names, valueType: a/v, targets: [tail/f], invalidRecordHandling: {type: forward}}]"),
+		`module.yaml:6: spec.topics[0].invalidRecordHandling.type: "forward" is not supported: it would send the record to a function (use dead-letter, and read the dead-letter topic with an ingress of its own, with forwardHeaders: true)`},
 	"a bad invalidRecordHandling": {
 		ingressText("", "invalidRecordHandling: deadletter"),
 		`module.yaml:7: spec.invalidRecordHandling: "deadletter" is unknown: use fail, skip or dead-letter (did you mean "dead-letter"?)`},
@@ -160,9 +169,9 @@ var egressProblems = map[string]problemCase{
 	"a duration for transactionTimeoutMillis": {
 		egressText("  deliverySemantic: {type: exactly-once, transactionTimeoutMillis: 15min}\n"),
 		`module.yaml:5: spec.deliverySemantic.transactionTimeoutMillis: "15min" is not a number of milliseconds (write transactionTimeout: 15min)`},
-	"another cluster": {
-		strings.Replace(egressText(""), "kafka:9092", "other:9092", 1),
-		`module.yaml:3: address "other:9092" differs from "kafka:9092" of tail.yaml:7: several Kafka clusters are not supported in this version (write the same address everywhere, or name the brokers with --brokers)`},
+	"ingresses of two clusters": {
+		strings.NewReplacer("tail/in", "tail/in2", "kafka:9092", "other:9092").Replace(tailIngress),
+		`module.yaml: the ingresses name several Kafka clusters (other:9092 of module.yaml:4, kafka:9092 of tail.yaml:7): which of them is the application's? (write brokers: host:port in a document of kind statefun-kafka.v1/application, or give --brokers)`},
 	"two consumer groups": {
 		strings.NewReplacer("consumerGroupId: app", "consumerGroupId: b", "tail/in", "tail/in2", "topic: tail", "topic: t2").Replace(tailIngress),
 		`tail.yaml:7: consumerGroupId "app" differs from "b" of module.yaml:4: the application id cannot be taken from them (give an id in a document of kind statefun-kafka.v1/application or with --application-id)`},
@@ -215,7 +224,7 @@ func TestProblemsOfOneFile(t *testing.T) {
 			`module.yaml:10: topic app-mailbox belongs to the worker itself (name another topic, or give another application id)`},
 		"an ingress on its own dead-letter topic": {
 			strings.Replace(tail, "topic: tail", "topic: app-dead-letter", 1),
-			`module.yaml:10: topic app-dead-letter is the dead-letter topic: its bad records would come back to it for ever (set invalidRecordHandling of this ingress to skip or fail)`},
+			`module.yaml:10: topic app-dead-letter is the dead-letter topic: its bad records would come back to it for ever (set invalidRecordHandling of this topic to skip or fail)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := loadText(t, c.text, Options{})

@@ -52,29 +52,37 @@ func (r *reader) transport(spec *object) Transport {
 	return t
 }
 
-// okHTTPTimeouts reads the timeouts object; its parts must fit into the call, the defaults of those not given too.
+// okHTTPTimeouts reads the timeouts object.
 func (t *Transport) okHTTPTimeouts(parent *object) {
 	o := parent.child("timeouts")
 	if o == nil {
 		return
 	}
-	t.Call = o.positive("call", t.Call)
+	t.bound(o, callKeys{call: "call", connect: "connect", read: "read", write: "write"})
+	o.done()
+}
+
+// callKeys are the names of an okhttp call's time-outs.
+type callKeys struct{ call, connect, read, write string }
+
+// bound reads the time-outs; their parts must fit into the call, the defaults of those not given too.
+func (t *Transport) bound(o *object, keys callKeys) {
+	t.Call = o.positive(keys.call, t.Call)
 	for _, part := range []struct {
 		key   string
 		value *time.Duration
-	}{{"connect", &t.Connect}, {"read", &t.Read}, {"write", &t.Write}} {
+	}{{keys.connect, &t.Connect}, {keys.read, &t.Read}, {keys.write, &t.Write}} {
 		*part.value = o.positive(part.key, *part.value)
 		if *part.value <= t.Call {
 			continue
 		}
 		_, given := o.lookup(part.key)
 		if given {
-			o.blame(part.key, fmt.Sprintf("%v is longer than call (%v)", *part.value, t.Call), "")
+			o.blame(part.key, fmt.Sprintf("%v is longer than %s (%v)", *part.value, keys.call, t.Call), "")
 			continue
 		}
-		o.blame("call", fmt.Sprintf("%v is shorter than %s, which is %v by default", t.Call, part.key, *part.value), "set "+part.key+" too")
+		o.blame(keys.call, fmt.Sprintf("%v is shorter than %s, which is %v by default", t.Call, part.key, *part.value), "set "+part.key+" too")
 	}
-	o.done()
 }
 
 // asyncKeys reads the keys of the async transport. A timeouts object wins over the flat keys, with its own defaults.

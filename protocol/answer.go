@@ -37,7 +37,8 @@ func (m ExpireMode) String() string {
 	return "unknown"
 }
 
-// A StateSpec declares a state. Type is never empty; ExpireAfter is above 0 unless Mode is ExpireNone, then it is 0.
+// A StateSpec declares a state. Type is empty for a state of a 2.x function, whose values carry their types, and never
+// otherwise; ExpireAfter is above 0 unless Mode is ExpireNone, then it is 0.
 type StateSpec struct {
 	Name, Type  string
 	Mode        ExpireMode

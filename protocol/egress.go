@@ -9,6 +9,10 @@ import (
 // KafkaProducerRecordType is the type name of a TypedValue that holds a KafkaProducerRecord.
 const KafkaProducerRecordType = "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord"
 
+// TimestampKey names the timestamp of a record among its headers: milliseconds since 1970, in decimal digits.
+// A message from an ingress that forwards headers has it, and an egress takes it for the timestamp of its record.
+const TimestampKey = "statefun.kafka/timestamp"
+
 // A KafkaProducerRecord is what a function sends to a Kafka egress. Value is a view of the parsed bytes.
 type KafkaProducerRecord struct {
 	Key, Topic string

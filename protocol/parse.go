@@ -17,39 +17,38 @@ const (
 // ParseAnswer reads a FromFunction. Nothing of it is copied but names, so body must live as long as the
 // answer's values and arguments. An empty body is an answer without effects. An answer that is malformed
 // anywhere is refused as a whole.
-func ParseAnswer(body []byte) (Answer, error) {
-	var a Answer
+func ParseAnswer(body []byte) (Answer, error) { return Generation3.ParseAnswer(body) }
+
+func (g Generation) parseAnswer(body []byte) (Answer, error) {
 	var member protowire.Number
 	var content []byte
 	for rest := body; len(rest) > 0; {
 		var f field
 		var err error
 		if f, rest, err = nextField(rest); err != nil {
-			return Answer{}, fmt.Errorf("parse answer: %w", err)
+			return Answer{}, err
 		}
 		if !f.isBytes(invocationResult) && !f.isBytes(incompleteContext) {
 			continue
 		}
 		if f.num != member { // of a oneof the last member counts, but no part may be malformed
-			if _, err = parseMember(member, content); err != nil {
-				return Answer{}, fmt.Errorf("parse answer: %w", err)
+			if _, err = g.parseMember(member, content); err != nil {
+				return Answer{}, err
 			}
 			member, content = f.num, nil
 		}
 		content = merge(content, f.value)
 	}
-	a, err := parseMember(member, content)
-	if err != nil {
-		return Answer{}, fmt.Errorf("parse answer: %w", err)
-	}
-	return a, nil
+	return g.parseMember(member, content)
 }
 
-func parseMember(member protowire.Number, content []byte) (Answer, error) {
-	switch member {
-	case invocationResult:
-		return parseResult(content)
-	case incompleteContext:
+func (g Generation) parseMember(member protowire.Number, content []byte) (Answer, error) {
+	switch {
+	case member == invocationResult:
+		return g.parseResult(content)
+	case member == incompleteContext && g == Generation2:
+		return Answer{}, errIncomplete
+	case member == incompleteContext:
 		return parseIncomplete(content)
 	}
 	return Answer{}, nil
@@ -57,7 +56,8 @@ func parseMember(member protowire.Number, content []byte) (Answer, error) {
 
 // parseResult reads an InvocationResponse: 1 state_mutations, 2 outgoing_messages, 3 delayed_invocations,
 // 4 outgoing_egresses. Counting first gives every list its exact size.
-func parseResult(b []byte) (Answer, error) {
+func (g Generation) parseResult(b []byte) (Answer, error) {
+	part := &generations[g]
 	n, err := count(b)
 	if err != nil {
 		return Answer{}, err
@@ -75,13 +75,13 @@ func parseResult(b []byte) (Answer, error) {
 		}
 		switch {
 		case f.isBytes(1):
-			err = appendParsed(&a.Mutations, "state mutation", f.value, parseMutation)
+			err = appendParsed(&a.Mutations, "state mutation", f.value, part.mutation)
 		case f.isBytes(2):
-			err = appendParsed(&a.Messages, "outgoing message", f.value, parseMessage)
+			err = appendParsed(&a.Messages, "outgoing message", f.value, part.message)
 		case f.isBytes(3):
-			err = appendParsed(&a.Delayed, "delayed message", f.value, parseDelayed)
+			err = appendParsed(&a.Delayed, "delayed message", f.value, part.delayed)
 		case f.isBytes(4):
-			err = appendParsed(&a.Egresses, "egress message", f.value, parseEgressMessage)
+			err = appendParsed(&a.Egresses, "egress message", f.value, part.egress)
 		}
 		if err != nil {
 			return Answer{}, err
@@ -130,25 +130,9 @@ func appendParsed[T any](list *[]T, what string, b []byte, parse func([]byte, *T
 
 // parseMutation reads a PersistedValueMutation: 1 mutation_type (0 DELETE, 1 MODIFY), 2 state_name, 3 state_value.
 func parseMutation(b []byte, m *Mutation) error {
-	var kind int32
-	var value []byte
-	for len(b) > 0 {
-		f, rest, err := nextField(b)
-		if err != nil {
-			return err
-		}
-		b = rest
-		switch {
-		case f.isVarint(1):
-			kind = int32(f.varint)
-		case f.isBytes(2):
-			err = f.copyTo(&m.Name)
-		case f.isBytes(3):
-			value = merge(value, f.value)
-		}
-		if err != nil {
-			return err
-		}
+	kind, value, err := readMutation(b, m, merge)
+	if err != nil {
+		return err
 	}
 	typename, _, content, err := viewTypedValue(value)
 	if err != nil {
@@ -168,11 +152,47 @@ func parseMutation(b []byte, m *Mutation) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("state %q: mutation type %d is not known (known: 0 DELETE, 1 MODIFY)", m.Name, kind)
+	return unknownMutation(m.Name, kind)
 }
 
-// parseMessage reads a FromFunction.Invocation: 1 target, 2 argument.
-func parseMessage(b []byte, m *Message) (err error) {
+func unknownMutation(name string, kind int32) error {
+	return fmt.Errorf("state %q: mutation type %d is not known (known: 0 DELETE, 1 MODIFY)", name, kind)
+}
+
+// readMutation reads what mutations of both generations have; join says how several values become one.
+func readMutation(b []byte, m *Mutation, join func(before, next []byte) []byte) (kind int32, value []byte, err error) {
+	for len(b) > 0 {
+		var f field
+		if f, b, err = nextField(b); err != nil {
+			return 0, nil, err
+		}
+		switch {
+		case f.isVarint(1):
+			kind = int32(f.varint)
+		case f.isBytes(2):
+			err = f.copyTo(&m.Name)
+		case f.isBytes(3):
+			value = join(value, f.value)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	return kind, value, nil
+}
+
+func parseMessage(b []byte, m *Message) error {
+	if err := readMessage(b, m); err != nil {
+		return err
+	}
+	if err := checkTypedValue(m.Argument); err != nil {
+		return fmt.Errorf("argument for %s: %w", m.Target, err)
+	}
+	return nil
+}
+
+// readMessage reads a FromFunction.Invocation: 1 target, 2 argument, which is not looked at.
+func readMessage(b []byte, m *Message) (err error) {
 	var target []byte
 	for len(b) > 0 {
 		var f field
@@ -186,24 +206,31 @@ func parseMessage(b []byte, m *Message) (err error) {
 			m.Argument = merge(m.Argument, f.value)
 		}
 	}
-	if m.Target, err = ParseAddress(target); err != nil {
+	m.Target, err = ParseAddress(target)
+	return err
+}
+
+// parseDelayed reads a DelayedInvocation: 1 delay_in_ms, 2 target, 3 argument, 10 is_cancellation_request,
+// 11 cancellation_token.
+func parseDelayed(b []byte, m *DelayedMessage) error {
+	delay, err := readDelayed(b, m, true)
+	if err != nil {
 		return err
 	}
 	if err = checkTypedValue(m.Argument); err != nil {
 		return fmt.Errorf("argument for %s: %w", m.Target, err)
 	}
-	return nil
+	return m.settle(delay)
 }
 
-// parseDelayed reads a DelayedInvocation: 1 delay_in_ms, 2 target, 3 argument, 10 is_cancellation_request,
-// 11 cancellation_token.
-func parseDelayed(b []byte, m *DelayedMessage) (err error) {
+// readDelayed reads what delayed messages of both generations have, without a look at the argument, and the fields
+// of a cancellation where there are some.
+func readDelayed(b []byte, m *DelayedMessage, cancels bool) (delay int64, err error) {
 	var target []byte
-	var delay int64
 	for len(b) > 0 {
 		var f field
 		if f, b, err = nextField(b); err != nil {
-			return err
+			return 0, err
 		}
 		switch {
 		case f.isVarint(1):
@@ -212,22 +239,17 @@ func parseDelayed(b []byte, m *DelayedMessage) (err error) {
 			target = merge(target, f.value)
 		case f.isBytes(3):
 			m.Argument = merge(m.Argument, f.value)
-		case f.isVarint(10):
+		case cancels && f.isVarint(10):
 			m.Cancel = protowire.DecodeBool(f.varint)
-		case f.isBytes(11):
+		case cancels && f.isBytes(11):
 			err = f.copyTo(&m.Token)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if m.Target, err = ParseAddress(target); err != nil {
-		return err
-	}
-	if err = checkTypedValue(m.Argument); err != nil {
-		return fmt.Errorf("argument for %s: %w", m.Target, err)
-	}
-	return m.settle(delay)
+	m.Target, err = ParseAddress(target)
+	return delay, err
 }
 
 // settle applies what the protocol says of delays and cancellations once all fields are read.
@@ -246,8 +268,18 @@ func (m *DelayedMessage) settle(delay int64) error {
 	return nil
 }
 
-// parseEgressMessage reads an EgressMessage: 1 egress_namespace, 2 egress_type, 3 argument.
-func parseEgressMessage(b []byte, m *EgressMessage) (err error) {
+func parseEgressMessage(b []byte, m *EgressMessage) error {
+	if err := readEgressMessage(b, m); err != nil {
+		return err
+	}
+	if err := checkTypedValue(m.Argument); err != nil {
+		return fmt.Errorf("argument for egress %s: %w", m.Egress, err)
+	}
+	return nil
+}
+
+// readEgressMessage reads an EgressMessage: 1 egress_namespace, 2 egress_type, 3 argument, which is not looked at.
+func readEgressMessage(b []byte, m *EgressMessage) (err error) {
 	for len(b) > 0 {
 		var f field
 		if f, b, err = nextField(b); err != nil {
@@ -264,9 +296,6 @@ func parseEgressMessage(b []byte, m *EgressMessage) (err error) {
 		if err != nil {
 			return err
 		}
-	}
-	if err = checkTypedValue(m.Argument); err != nil {
-		return fmt.Errorf("argument for egress %s: %w", m.Egress, err)
 	}
 	return nil
 }

@@ -38,15 +38,16 @@ func SizeInvocation(caller *Address, argument []byte) int {
 }
 
 // AppendIngressInvocation appends the Invocation of an ingress record: no caller, and the value under
-// typename as its argument. It saves encoding the argument apart.
-func AppendIngressInvocation(dst []byte, typename string, value []byte) []byte {
-	dst = appendHead(dst, 2, SizeTypedValue(typename, value))
-	return AppendTypedValue(dst, typename, value)
+// typename as its argument, with metadata if there is any. It saves encoding the argument apart.
+func AppendIngressInvocation(dst []byte, typename string, value []byte, metadata ...KafkaHeader) []byte {
+	dst = appendHead(dst, 2, SizeTypedValue(typename, value)+sizeMetadata(metadata))
+	dst = AppendTypedValue(dst, typename, value)
+	return appendMetadata(dst, metadata)
 }
 
 // SizeIngressInvocation is the number of bytes that AppendIngressInvocation appends.
-func SizeIngressInvocation(typename string, value []byte) int {
-	return sizeMessage(2, SizeTypedValue(typename, value))
+func SizeIngressInvocation(typename string, value []byte, metadata ...KafkaHeader) int {
+	return sizeMessage(2, SizeTypedValue(typename, value)+sizeMetadata(metadata))
 }
 
 // ParseInvocation reads one Invocation; argument is a view of b. Of an ingress record's the caller is nil.

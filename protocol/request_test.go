@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
@@ -104,18 +103,15 @@ func TestAnIngressInvocationHasNoCallerAndAPresentArgument(t *testing.T) {
 	}
 }
 
-// metadata is TypedValue.metadata of the maintained fork: 4 {1 key, 2 value, 3 has_value}.
-func appendMetadata(b []byte, key, content string) []byte {
-	entry := appendText(nil, 1, key)
-	entry = appendText(entry, 2, content)
-	entry = protowire.AppendVarint(protowire.AppendTag(entry, 3, protowire.VarintType), 1)
-	return appendBytes(b, 4, entry)
+// oneMetadata is TypedValue.metadata with one entry.
+func oneMetadata(b []byte, key, content string) []byte {
+	return appendMetadata(b, []KafkaHeader{{Key: key, Value: []byte(content)}})
 }
 
 func TestMetadataOfAnArgumentSurvivesFromAnswerToRequest(t *testing.T) {
 	argument := AppendTypedValue(nil, "a/b", []byte("v"))
-	argument = appendMetadata(argument, "traceparent", "00-1")
-	argument = appendMetadata(argument, "traceparent", "00-2")
+	argument = oneMetadata(argument, "traceparent", "00-1")
+	argument = oneMetadata(argument, "traceparent", "00-2")
 	target := Address{Type: TypeName{"ns", "f"}, ID: "1"}
 
 	message := appendBytes(appendBytes(nil, 1, AppendAddress(nil, target)), 2, argument)

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Fields of TypedValue: 1 typename, 2 has_value, 3 value. A maintained fork of StateFun adds
-// 4 metadata (repeated); it is never read here and travels along with the bytes.
+// Fields of TypedValue: 1 typename, 2 has_value, 3 value, and in the dialect of a maintained fork of StateFun
+// 4 metadata (repeated), which is written for ingress records and otherwise travels along with the bytes.
 
 // AppendTypedValue appends a TypedValue that is present, also when value is empty.
 func AppendTypedValue(dst []byte, typename string, value []byte) []byte {

@@ -1,5 +1,5 @@
-// Package protocol reads and writes the StateFun request-reply protocol, version 3: ToFunction and
-// FromFunction, addresses, type names and typed values.
+// Package protocol reads and writes the StateFun request-reply protocol: ToFunction and FromFunction,
+// addresses, type names and typed values, as 3.x has them and, at the edge, as 2.x does (Generation).
 //
 // The codec is written by hand over protowire so that a request is put together from bytes that are
 // already encoded. An argument is spliced from answer to row to request and never decoded on the way;

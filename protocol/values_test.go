@@ -77,7 +77,7 @@ func TestHeadersOfAKafkaRecordKeepOrderDuplicatesAndNull(t *testing.T) {
 
 func FuzzParseTypedValue(f *testing.F) {
 	f.Add(AppendTypedValue(nil, "io.statefun.types/int", []byte{1, 0, 0, 0}))
-	f.Add(appendMetadata(nil, "k", "v"))
+	f.Add(oneMetadata(nil, "k", "v"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		name, has, content, err := ParseTypedValue(b)
 		m, officialErr := decode(t, officialTypedValue, b)

@@ -17,6 +17,7 @@ import (
 //	progress        of an ingress partition q to partition q % N, as it is with all finished offsets; of the mailbox not at all,
 //	                since the new one is read from its first offset
 //	ingress         to every partition
+//	outbox          to the partition of the sender's id, numbered anew in the same order; under the same id for its readers
 //	barrier         not at all
 //
 // Unread messages of the mailbox become pending rows behind those of their address. As messages of the new mailbox they could
@@ -66,6 +67,9 @@ type walker struct {
 	before  uint64
 	fireAt  int64
 	senders map[string]uint64
+	// sent counts the outbox rows of each sender for the target visited last.
+	target string
+	sent   map[string]uint64
 }
 
 func (w *walker) walk() error {
@@ -83,6 +87,8 @@ func (w *walker) walk() error {
 			return w.pending(row)
 		case state.KindTimer:
 			return w.timer(row)
+		case state.KindOutbox:
+			return w.outbox(row)
 		case state.KindProgress:
 			return w.progress(row)
 		case state.KindValue, state.KindExpiry:
@@ -155,6 +161,25 @@ func (w *walker) timer(row state.Row) error {
 	return w.visit(&carried{kind: state.KindToken, id: t.Sender, row: state.Row{Key: key, Value: value}, same: append(bytes.Clone(key), same...)})
 }
 
+// outbox carries what waits for a target. Rows of one sender stay in order, and those that it sends later come behind them,
+// because they are in the sender's partition again.
+func (w *walker) outbox(row state.Row) error {
+	target, _, err := state.ParseOutboxKey(row.Key)
+	if err != nil {
+		return err
+	}
+	o, err := state.ParseOutbox(row.Value)
+	if err != nil {
+		return err
+	}
+	if target != w.target || w.sent == nil {
+		w.target, w.sent = target, map[string]uint64{}
+	}
+	same := binary.BigEndian.AppendUint64(state.OutboxPrefix(target), w.sent[o.Sender])
+	w.sent[o.Sender]++
+	return w.visit(&carried{kind: state.KindOutbox, id: o.Sender, row: row, same: append(same, row.Value...)})
+}
+
 // checkToken counts a token whose timer is gone. With an old number it could cancel another timer after the rescale.
 func (w *walker) checkToken(row state.Row) error {
 	id, token, err := state.ParseTokenKey(row.Key)
@@ -222,6 +247,13 @@ func (m *mover) move(c *carried) error {
 		}
 		m.seqs[to]++
 		row.Key = state.PendingKey(a, m.seqs[to])
+	case state.KindOutbox:
+		target, _, err := state.ParseOutboxKey(row.Key)
+		if err != nil {
+			return err
+		}
+		m.seqs[to]++
+		row.Key = state.OutboxKey(target, m.seqs[to])
 	case state.KindTimer:
 		fireAt, _, err := state.ParseTimerKey(row.Key)
 		if err != nil {

@@ -141,6 +141,37 @@ func checkRows(t *rapid.T, to table, n int32, inputs, timers map[string][]string
 	}
 }
 
+func TestOutboxRowsGoWithTheirSenderInOrderAndKeepTheirIDs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		old, n := rapid.Int32Range(1, 9).Draw(t, "old"), rapid.Int32Range(1, 9).Draw(t, "new")
+		from, want := table{}, map[string][]string{}
+		seq := uint64(1)
+		for i := range rapid.IntRange(1, 60).Draw(t, "rows") {
+			sender, target := fmt.Sprintf("id-%d", rapid.IntRange(0, 9).Draw(t, "id")), fmt.Sprintf("t/out%d", rapid.IntRange(0, 1).Draw(t, "target"))
+			p := router.Partition(sender, old)
+			o := state.Outbox{Since: time.UnixMilli(5), ID: fmt.Sprintf("app/%d/%d", p, seq), Sender: sender, Payload: []byte(fmt.Sprint(i))}
+			must(t, from.put(p, state.Row{Key: state.OutboxKey(target, seq), Value: state.AppendOutbox(nil, o)}))
+			want[sender+target] = append(want[sender+target], o.ID+"="+string(o.Payload))
+			seq += uint64(rapid.IntRange(1, 1000).Draw(t, "gap"))
+		}
+		to, got := moved(t, from, old, n), map[string][]string{}
+		for p := range n {
+			must(t, to.Scan(p, nil, nil, 0, func(key, value []byte) error {
+				target, seq, err := state.ParseOutboxKey(key)
+				o, _ := state.ParseOutbox(value)
+				if err != nil || seq == 0 || seq > uint64(len(to[p])) || router.Partition(o.Sender, n) != p {
+					t.Fatalf("row %d of %s in partition %d, %v", seq, o.Sender, p, err)
+				}
+				got[o.Sender+target] = append(got[o.Sender+target], o.ID+"="+string(o.Payload))
+				return nil
+			}))
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
 func TestProgressIsCarriedExactlyAndThatOfTheMailboxStaysBehind(t *testing.T) {
 	done := state.AppendProgress(nil, state.Progress{TopicID: [16]byte{7}, Position: 5, Finished: []state.Run{{From: 7, To: 9}}, Time: time.UnixMilli(3)})
 	from := table{}

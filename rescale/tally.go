@@ -35,7 +35,7 @@ var kindNames = []struct {
 	name string
 }{
 	{state.KindValue, "state"}, {state.KindExpiry, "expiry"}, {state.KindPending, "pending"}, {state.KindTimer, "timer"},
-	{state.KindToken, "token"}, {state.KindProgress, "progress"}, {state.KindIngress, "ingress"}, {kindInvalid, "invalid"},
+	{state.KindToken, "token"}, {state.KindProgress, "progress"}, {state.KindIngress, "ingress"}, {state.KindOutbox, "outbox"}, {kindInvalid, "invalid"},
 }
 
 // kindInvalid stands for messages of the mailbox that are none. They stay messages, for the worker to deal with.

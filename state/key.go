@@ -13,6 +13,7 @@ const (
 	KindBarrier  byte = 'b' // the row a new owner writes before it restores
 	KindIngress  byte = 'i' // an ingress topic that the application has begun to read
 	KindToken    byte = 'c' // cancellation token → the delayed message it cancels
+	KindOutbox   byte = 'o' // what a function has sent and is delivered after the commit
 	KindPending  byte = 'm' // an input copied into the changelog, waiting for its address
 	KindProgress byte = 'p' // how far one source is done
 	KindValue    byte = 's' // one state value of one address
@@ -30,6 +31,7 @@ const (
 //	progress  'p' string(topic) partition:4
 //	barrier   'b'
 //	ingress   'i' string(topic)
+//	outbox    'o' string(target) seq:8
 //
 //	address = string(namespace) string(name) string(id)
 //	string  = uvarint(length) bytes
@@ -153,6 +155,21 @@ func ParseIngressKey(key []byte) (topic string, err error) {
 	topic = r.string()
 	return topic, r.end()
 }
+
+// OutboxKey returns the key of the row with that sequence number that is to be delivered to a target.
+func OutboxKey(target string, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(OutboxPrefix(target), seq)
+}
+
+// ParseOutboxKey is the reverse of OutboxKey.
+func ParseOutboxKey(key []byte) (target string, seq uint64, err error) {
+	r := newKeyReader(KindOutbox, key)
+	target, seq = r.string(), r.uint64()
+	return target, seq, r.end()
+}
+
+// OutboxPrefix returns what the keys of all rows to be delivered to the target begin with.
+func OutboxPrefix(target string) []byte { return appendString([]byte{KindOutbox}, target) }
 
 // KindRange returns the bounds [from, to) of all keys of a kind.
 func KindRange(kind byte) (from, to []byte) { return []byte{kind}, []byte{kind + 1} }

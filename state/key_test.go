@@ -33,6 +33,7 @@ func TestKeysAreTheseBytes(t *testing.T) {
 		"timer before 1970":         {TimerKey(-1, 7), "74" + "7fffffffffffffff" + "0000000000000007"},
 		"token":                     {TokenKey("Ada", "t1"), "63" + "03416461" + "027431"},
 		"progress":                  {ProgressKey("names", 258), "70" + "056e616d6573" + "00000102"},
+		"outbox":                    {OutboxKey("a/out", 258), "6f" + "05" + "612f6f7574" + "0000000000000102"},
 		"barrier":                   {BarrierKey(), "62"},
 		"an id of 128 bytes":        {TokenKey(string(make([]byte, 128)), ""), "63" + "8001" + hex.EncodeToString(make([]byte, 128)) + "00"},
 		"the prefix of pending":     {PendingPrefix(greeter), "6d" + greeterHex},
@@ -87,13 +88,16 @@ func parseAny(key []byte) ([]byte, error) {
 	case KindProgress:
 		topic, p, err := ParseProgressKey(key)
 		return ProgressKey(topic, p), err
+	case KindOutbox:
+		target, seq, err := ParseOutboxKey(key)
+		return OutboxKey(target, seq), err
 	}
 	return nil, errMalformed
 }
 
 var someKeys = [][]byte{
 	ValueKey(greeter, "seen"), ExpiryKey(greeter, "seen"), PendingKey(greeter, math.MaxUint64), TimerKey(math.MinInt64, 1),
-	TimerKey(math.MaxInt64, 1), TokenKey("Ada", "t"), ProgressKey("names", math.MaxInt32), ValueKey(address("", "", ""), ""),
+	TimerKey(math.MaxInt64, 1), TokenKey("Ada", "t"), ProgressKey("names", math.MaxInt32), OutboxKey("a/out", math.MaxUint64), ValueKey(address("", "", ""), ""),
 }
 
 // A key has one spelling: what can be read is written again as it was.

@@ -20,6 +20,7 @@ const rowVersion = 1
 //	token     1 fire-at-ms:8 seq:8
 //	barrier   1 time:8 string(owner) string(transaction)
 //	ingress   1 topic-id:16 time:8
+//	outbox    1 time:8 string(id) string(sender) payload…
 //
 // The progress row has a file of its own.
 
@@ -159,6 +160,28 @@ func ParseIngress(row []byte) (Ingress, error) {
 	copy(i.TopicID[:], r.take(uint64(len(i.TopicID))))
 	i.Since = r.time()
 	return i, r.end()
+}
+
+// Outbox is something that a function has sent to where no transaction of this application reaches. It is delivered after
+// its commit, perhaps more than once, and removed by a later one.
+type Outbox struct {
+	Since   time.Time // to the millisecond
+	ID      string    // the same in every copy that is delivered, and of nothing else
+	Sender  string    // the id of the sender, whose partition keeps the row
+	Payload []byte    // as the target's own format has it
+}
+
+// AppendOutbox appends the row value of o to dst.
+func AppendOutbox(dst []byte, o Outbox) []byte {
+	dst = appendTime(append(dst, rowVersion), o.Since)
+	return append(appendString(appendString(dst, o.ID), o.Sender), o.Payload...)
+}
+
+// ParseOutbox is the reverse of AppendOutbox; the result's payload aliases row.
+func ParseOutbox(row []byte) (Outbox, error) {
+	r := newRowReader("outbox", row)
+	o := Outbox{Since: r.time(), ID: r.string(), Sender: r.string(), Payload: r.remaining()}
+	return o, r.end()
 }
 
 func appendTime(dst []byte, t time.Time) []byte {

@@ -34,6 +34,7 @@ var rowFormats = map[string]rowFormat{
 	"token":    format(AppendToken, ParseToken),
 	"barrier":  format(AppendBarrier, ParseBarrier),
 	"progress": format(AppendProgress, ParseProgress),
+	"outbox":   format(AppendOutbox, ParseOutbox),
 	"position": format(appendPosition, parsePosition),
 }
 
@@ -55,6 +56,7 @@ var goldenRows = []struct {
 	{"a timer without a token", "timer", Timer{Sender: "Ada", Envelope: []byte{1}}, "01" + "03416461" + "00" + "01"},
 	{"a token", "token", Token{FireAtMs: 258, Seq: 7}, "01" + "0000000000000102" + "0000000000000007"},
 	{"a barrier", "barrier", Barrier{Owner: "w-0", Transaction: "n.1", Time: noon}, "01" + "0000018bcfe56800" + "03772d30" + "036e2e31"},
+	{"an outbox row", "outbox", Outbox{Since: noon, ID: "app/0/7", Sender: "Ada", Payload: []byte{9, 8}}, "01" + "0000018bcfe56800" + "076170702f302f37" + "03416461" + "0908"},
 	{"a position", "position", Position{Offset: 258, TopicID: topicID, Level: noon}, "01" + "0000000000000102" + topicIDHex + "0000018bcfe56800"},
 	{"progress with nothing finished above", "progress", Progress{TopicID: topicID, Position: 5, Transaction: "n.1", Time: noon},
 		"01" + topicIDHex + "0000000000000005" + "0000018bcfe56800" + "036e2e31" + "72" + "00"},
@@ -98,7 +100,7 @@ func TestARowOfAnotherVersionIsRefusedByItsNumber(t *testing.T) {
 
 func TestARowCutInItsFixedPartIsRefused(t *testing.T) {
 	// Bytes at the end that may be cut: the payload, of a bitmap one byte.
-	rest := map[string]int{"value": 2, "pending": 3, "timer": 2, "progress": 1}
+	rest := map[string]int{"value": 2, "pending": 3, "timer": 2, "progress": 1, "outbox": 2}
 	for _, c := range goldenRows {
 		row := rowFormats[c.format].append(nil, c.row)
 		for n := range max(len(row)-rest[c.format], 0) {
@@ -134,6 +136,7 @@ func FuzzTimerRow(f *testing.F)    { fuzzRow(f, "timer") }
 func FuzzTokenRow(f *testing.F)    { fuzzRow(f, "token") }
 func FuzzBarrierRow(f *testing.F)  { fuzzRow(f, "barrier") }
 func FuzzProgressRow(f *testing.F) { fuzzRow(f, "progress") }
+func FuzzOutboxRow(f *testing.F)   { fuzzRow(f, "outbox") }
 func FuzzPositionRow(f *testing.F) { fuzzRow(f, "position") }
 
 // drawFinished draws ascending runs above the position; those that touch are already one.

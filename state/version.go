@@ -12,7 +12,7 @@ import (
 func CheckVersion(r Row) error {
 	kind := r.Key[0]
 	switch kind {
-	case KindBarrier, KindIngress, KindToken, KindPending, KindProgress, KindValue, KindTimer, KindExpiry:
+	case KindBarrier, KindIngress, KindToken, KindOutbox, KindPending, KindProgress, KindValue, KindTimer, KindExpiry:
 	default:
 		return fmt.Errorf("a row of the unknown kind %q: %w", kind, protocol.ErrNewer)
 	}

@@ -29,6 +29,7 @@ func TestEveryFormatOfANewerVersionIsRefused(t *testing.T) {
 		"barrier":  {BarrierKey(), AppendBarrier(nil, Barrier{}), func(b []byte) error { _, err := ParseBarrier(b); return err }},
 		"progress": {ProgressKey("t", 1), AppendProgress(nil, Progress{}), func(b []byte) error { _, err := ParseProgress(b); return err }},
 		"ingress":  {IngressKey("t"), AppendIngress(nil, Ingress{}), func(b []byte) error { _, err := ParseIngress(b); return err }},
+		"outbox":   {OutboxKey("a/out", 1), AppendOutbox(nil, Outbox{}), func(b []byte) error { _, err := ParseOutbox(b); return err }},
 		"position": {nil, appendPosition(nil, Position{}), func(b []byte) error { _, err := parsePosition(b); return err }},
 	} {
 		if err := c.read(c.value); err != nil {

@@ -35,7 +35,7 @@ func (t *Task) Check(c *Call, e *Effects) error {
 		switch {
 		case spec == nil:
 			return fmt.Errorf("state %q of %s is not registered: the function must declare it", m.Name, c.Target.Type)
-		case !m.Delete && m.Type != spec.Type:
+		case !m.Delete && spec.Type != "" && m.Type != spec.Type: // without a type it is a 2.x function's
 			return fmt.Errorf("state %q of %s is of type %s, the answer writes %s", m.Name, c.Target.Type, spec.Type, m.Type)
 		}
 	}
@@ -101,6 +101,9 @@ func (t *Task) served(m *Mailbox) {
 
 // rid lets a mailbox go on without the inputs of its call.
 func (t *Task) rid(m *Mailbox) {
+	if m.attempts > 0 {
+		t.troubled--
+	}
 	m.flight, m.taken, m.attempts = nil, 0, 0
 	t.ready(m)
 	t.release(m)
@@ -156,14 +159,13 @@ func (t *Task) stamp(a protocol.Address, spec *protocol.StateSpec, now time.Time
 func (t *Task) Failed(c *Call, retryAt time.Time) {
 	m := c.Mailbox
 	m.flight, m.taken = nil, 0
+	if m.attempts == 0 {
+		t.troubled++
+	}
 	m.attempts++
 	m.retryAt = retryAt.UnixMilli()
 	t.parked.push(m)
-	if n := m.memory(); n > 0 && m.at(n-1).seq != 0 && len(t.committing.rows) == 0 {
-		t.release(t.relieved(m, 0)) // all is in the changelog already: a transaction would say nothing new
-		return
-	}
-	t.spill(m)
+	t.toDisk(m)
 }
 
 // Halve answers a refusal that may be the fault of the batch's size or of one input in it: the next call carries half
@@ -179,13 +181,26 @@ func (t *Task) Halve(c *Call) bool {
 	return true
 }
 
-// Drop ends the inputs of a call that failed for good, by the endpoint's policy, and returns their envelopes.
-func (t *Task) Drop(c *Call) []protocol.Envelope {
+// Dropped is an input that was given up.
+type Dropped struct {
+	protocol.Envelope
+	// Source and Offset are the record that it came with. Source is nil for an input that was born inside the worker,
+	// and for one whose pending row has taken its record's place.
+	Source *Source
+	Offset int64
+}
+
+// Drop ends the inputs of a call that failed for good, by the endpoint's policy, and returns them.
+func (t *Task) Drop(c *Call) []Dropped {
 	m := c.Mailbox
-	dropped := make([]protocol.Envelope, m.taken)
+	dropped := make([]Dropped, m.taken)
 	for i := range m.taken {
-		dropped[i] = protocol.Envelope{Target: m.Target, Invocation: m.head[i].invocation}
-		t.finishInput(m, &m.head[i])
+		in := &m.head[i]
+		dropped[i].Envelope = protocol.Envelope{Target: m.Target, Invocation: in.invocation}
+		if in.source != nil {
+			dropped[i].Source, dropped[i].Offset = in.source, in.source.offset(in.number)
+		}
+		t.finishInput(m, in)
 	}
 	m.drop(m.taken)
 	t.rid(m)

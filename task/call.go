@@ -38,7 +38,7 @@ func (c *Call) Inputs() int { return len(c.inputs) }
 // Take makes the next call of a mailbox, with at most maxInputs inputs of at most maxBytes together, but one in
 // any case. It returns nil when nothing waits.
 func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Call, error) {
-	m.queued = false
+	m.queued, m.held = false, false
 	if m.flight != nil || m.Waiting() == 0 {
 		t.release(m)
 		return nil, nil
@@ -121,8 +121,8 @@ func (k *known) complete(get func(key []byte) ([]byte, error), now time.Time) (e
 	if k.value, err = state.ParseValue(k.row); err != nil {
 		return err
 	}
-	if k.value.Type != k.spec.Type {
-		return fmt.Errorf("stored with type %s, the function now declares %s: give the state a new name", k.value.Type, k.spec.Type)
+	if err := k.spec.Refuses(k.value.Type); err != nil {
+		return err
 	}
 	if k.spec.Mode == protocol.ExpireNone {
 		return nil
@@ -143,14 +143,14 @@ func (k *known) complete(get func(key []byte) ([]byte, error), now time.Time) (e
 	return nil
 }
 
-// Request appends the call's ToFunction message to dst.
-func (c *Call) Request(dst []byte) []byte {
+// Request appends the call's ToFunction message to dst, as a function of that generation reads it.
+func (c *Call) Request(dst []byte, g protocol.Generation) ([]byte, error) {
 	states := make([]protocol.StateValue, len(c.states))
 	for i := range c.states {
 		k := &c.states[i]
-		states[i] = protocol.StateValue{Name: k.spec.Name, Type: k.spec.Type, Value: k.value.Bytes, Present: k.present}
+		states[i] = protocol.StateValue{Name: k.spec.Name, Type: k.value.Type, Value: k.value.Bytes, Present: k.present}
 	}
-	return protocol.AppendToFunction(dst, c.Target, states, c.inputs)
+	return g.AppendRequest(dst, c.Target, states, c.inputs)
 }
 
 // errEnough ends a scan that has what it needs.

@@ -19,6 +19,20 @@ func (w *world) drop(args []string) error {
 	return nil
 }
 
+func (w *world) giveBack(args []string) error {
+	w.task.Return(w.call(args[0]))
+	return nil
+}
+
+func (w *world) hold(args []string) error {
+	for _, m := range w.task.mailboxes {
+		if addressText(m.Target) == args[0] {
+			w.printf("%d inputs", w.task.Hold(m))
+		}
+	}
+	return nil
+}
+
 func (w *world) toolarge(args []string) error {
 	if !w.task.Halve(w.call(args[0])) {
 		w.printf("cannot be halved")

@@ -28,6 +28,8 @@ func init() {
 		"answer":    (*world).answer,     // f/a set n=v; delete n; send g/b:m; delay 5s g/b:m token=t; cancel t
 		"fail":      (*world).fail,       // f/a 5s: the call failed, again after that
 		"drop":      (*world).drop,       // f/a: the call failed for good
+		"return":    (*world).giveBack,   // f/a: the call failed because the endpoint is down
+		"hold":      (*world).hold,       // f/a: the endpoint is down
 		"toolarge":  (*world).toolarge,   // f/a: the function refused the body for its size
 		"clock":     (*world).clock,      // 5s: that much later
 		"resume":    (*world).resume,     // parked addresses whose time has come

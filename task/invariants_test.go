@@ -3,6 +3,8 @@ package task
 import (
 	"errors"
 	"fmt"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // invariants checks what must hold of a task between any two steps, given the committed rows and the heap that the
@@ -11,6 +13,7 @@ func invariants(t *Task, d *disk, held int64) error {
 	errs := []error{}
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	cost, rows := int64(0), Rows{}
+	waiting := map[protocol.TypeName]int{}
 	left := map[*Source]map[uint64]int32{}
 	for _, s := range t.sources {
 		left[s] = map[uint64]int32{}
@@ -26,6 +29,7 @@ func invariants(t *Task, d *disk, held int64) error {
 				left[in.source][in.number]++
 			}
 		}
+		waiting[a.Type] += m.memory() + m.stored
 		queue := m.queue(d)
 		for i := range queue {
 			if in := &queue[i]; in.seq != 0 {
@@ -40,6 +44,15 @@ func invariants(t *Task, d *disk, held int64) error {
 	}
 	if cost != held {
 		fault("inputs in memory take %d bytes, the task said %d", cost, held)
+	}
+	t.Backlog(func(fn protocol.TypeName, inputs int) {
+		if inputs != waiting[fn] {
+			fault("%d inputs of %s are not done, the task says %d", waiting[fn], fn, inputs)
+		}
+		delete(waiting, fn)
+	})
+	if len(waiting) > 0 {
+		fault("the task knows nothing of the inputs that are not done: %v", waiting)
 	}
 	if rows != t.rows {
 		fault("rows are %+v, the task says %+v", rows, t.rows)

@@ -29,6 +29,7 @@ type Mailbox struct {
 	Target protocol.Address
 	Task   *Task
 
+	backlog    *int // of its function type in its task
 	head, tail []input
 	stored     int    // rows between head and tail that are only in the store
 	storedSeq  uint64 // seq below which those rows have been loaded
@@ -42,6 +43,7 @@ type Mailbox struct {
 	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
 	relieve    bool // leave memory to the last input, though the address is ready
+	held       bool // its endpoint is down: what it has, and what comes, becomes rows and leaves memory
 }
 
 // Attempts is the number of calls in a row that failed.

@@ -21,8 +21,8 @@ func (h *parkedHeap) Pop() any {
 
 func (h *parkedHeap) push(m *Mailbox) { heap.Push(h, m) }
 
-// Parked is the number of addresses that wait to be tried again.
-func (t *Task) Parked() int { return len(t.parked) }
+// Parked is the number of addresses whose last call failed: they wait to be tried again, or are being tried.
+func (t *Task) Parked() int { return t.troubled }
 
 // Resume makes the parked addresses ready whose time has come.
 func (t *Task) Resume(nowMillis int64) {
@@ -44,6 +44,36 @@ func (t *Task) NextMillis() int64 {
 		next = max(at, 1)
 	}
 	return next
+}
+
+// toDisk makes rows of all inputs of a mailbox that will not be called soon, and takes them out of memory.
+func (t *Task) toDisk(m *Mailbox) {
+	if n := m.memory(); n > 0 && m.at(n-1).seq != 0 && len(t.committing.rows) == 0 {
+		t.release(t.relieved(m, 0)) // all is in the changelog already: a transaction would say nothing new
+		return
+	}
+	t.spill(m)
+}
+
+// Return gives the inputs of a call back that failed because its endpoint is down for everybody: they are the next
+// that the address is called with, and the failure is not held against it.
+func (t *Task) Return(c *Call) {
+	m := c.Mailbox
+	m.flight, m.taken = nil, 0
+	t.ready(m)
+}
+
+// Hold keeps the inputs of a ready mailbox on disk until it is called, because its endpoint is down: they become rows
+// at the next cut and leave memory after it, so that they hold neither a source's position nor the read budget. It
+// returns how many inputs that may be.
+func (t *Task) Hold(m *Mailbox) (inputs int) {
+	if !m.queued || m.held {
+		return 0
+	}
+	m.held = true
+	inputs = m.memory()
+	t.toDisk(m)
+	return inputs
 }
 
 // Shelve keeps a mailbox's inputs without calling it: they become rows, so that they hold no source's position.

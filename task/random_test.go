@@ -246,7 +246,11 @@ func (s *schedule) request(t *rapid.T) {
 	if err := c.Complete(s.disk.Get, s.now); err != nil {
 		t.Fatal(err)
 	}
-	states, inputs, err := parseRequest(c.Request(nil), c.Target)
+	request, err := c.Request(nil, protocol.Generation3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, inputs, err := parseRequest(request, c.Target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,9 +347,11 @@ func (s *schedule) fail(t *rapid.T) {
 		return
 	}
 	name := addressText(c.Target)
-	switch rapid.SampledFrom([]string{"failed", "too large", "dropped"}).Draw(t, "how") {
+	switch rapid.SampledFrom([]string{"failed", "returned", "too large", "dropped"}).Draw(t, "how") {
 	case "failed":
 		s.task.Failed(c.Call, s.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "pause"))*time.Millisecond))
+	case "returned": // its endpoint is down
+		s.task.Return(c.Call)
 	case "too large":
 		if halved := s.task.Halve(c.Call); halved != (c.count > 1) {
 			t.Fatalf("a call of %d inputs can be halved: %v", c.count, halved)
@@ -400,7 +406,18 @@ func (s *schedule) fireUpTo(t *rapid.T, limit int) {
 }
 
 func (s *schedule) relief(t *rapid.T) {
-	switch rapid.SampledFrom([]string{"sweep", "relieve", "records", "age"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"sweep", "relieve", "records", "age", "hold"}).Draw(t, "what") {
+	case "hold":
+		names := slices.Sorted(maps.Keys(s.model.queues))
+		if len(names) == 0 {
+			return
+		}
+		name := rapid.SampledFrom(names).Draw(t, "held")
+		for _, m := range s.task.mailboxes {
+			if addressText(m.Target) == name {
+				s.task.Hold(m)
+			}
+		}
 	case "relieve":
 		s.task.Relieve(int64(rapid.IntRange(1, 800).Draw(t, "bytes")))
 	case "records":

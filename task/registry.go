@@ -7,8 +7,8 @@ import (
 )
 
 // Registry knows the states that functions have asked for. It starts empty with each process, as StateFun's
-// does: a function's first call carries no state and its answer names what is missing. Only the worker's loop
-// touches it.
+// does: a function's first call carries no state and its answer names what is missing. The states of a 2.x function
+// are declared by the module, once and for all. Only the worker's loop touches it.
 type Registry struct {
 	functions map[protocol.TypeName][]protocol.StateSpec
 }
@@ -16,6 +16,11 @@ type Registry struct {
 // NewRegistry gives an empty registry.
 func NewRegistry() *Registry {
 	return &Registry{functions: map[protocol.TypeName][]protocol.StateSpec{}}
+}
+
+// Declare gives a function all states that it has.
+func (r *Registry) Declare(fn protocol.TypeName, states []protocol.StateSpec) {
+	r.functions[fn] = states
 }
 
 // States are the registered states of a function. The slice is never written again.

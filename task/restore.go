@@ -28,6 +28,7 @@ func (t *Task) Restore(position int64) error {
 			empty = len(pendingRow(target, nil, 0))
 		}
 		m.rows++
+		*m.backlog++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(value) - empty)
 		if m.stored > 0 || len(m.head) >= t.limits.restored || held >= t.limits.restoredBytes {

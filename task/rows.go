@@ -52,7 +52,7 @@ func (t *Task) Committed() {
 	t.overlay.committed()
 	for _, m := range t.evicts {
 		keep := 0
-		if m.flight == nil && m.attempts == 0 && !m.relieve {
+		if m.flight == nil && m.attempts == 0 && !m.relieve && !m.held {
 			keep = t.limits.kept
 		}
 		m.relieve = false

@@ -110,6 +110,9 @@ func (s *Source) read(offset int64, inputs int) (number uint64, fresh bool) {
 // Stay takes in a record that can neither be processed nor copied anywhere: the position never passes it.
 func (s *Source) Stay(offset int64) { s.read(offset, 1) }
 
+// offset is that of a record that is not done.
+func (s *Source) offset(number uint64) int64 { return s.entries[number-s.base].offset }
+
 // finish marks one input of a record done and reports whether others of that record are not.
 func (s *Source) finish(number uint64) (partial bool) {
 	e := &s.entries[number-s.base]

@@ -34,6 +34,7 @@ type Task struct {
 	overlay
 	limits    limits
 	mailboxes map[protocol.Address]*Mailbox
+	backlog   backlog
 	sources   []*Source
 	timers    timers
 	seq       uint64 // of the next pending or timer row
@@ -48,7 +49,9 @@ type Task struct {
 	evicts  []*Mailbox // mailboxes to be relieved of stored rows once the cut is committed
 	rows    Rows
 	shelved int // addresses
-	expiry  sweeper
+	// troubled addresses are those whose last call failed, whether they wait to be tried again or are being tried.
+	troubled int
+	expiry   sweeper
 }
 
 // Rows counts the pending rows of a partition.
@@ -65,7 +68,7 @@ type partial struct {
 
 // New gives a task without sources; Restore and AddSource make it whole.
 func New(c Config) *Task {
-	t := &Task{Config: c, limits: defaultLimits, mailboxes: map[protocol.Address]*Mailbox{}}
+	t := &Task{Config: c, limits: defaultLimits, mailboxes: map[protocol.Address]*Mailbox{}, backlog: backlog{}}
 	if c.InputsInMemory > 0 {
 		t.limits.inputs = c.InputsInMemory
 	}
@@ -154,7 +157,7 @@ func (t *Task) Deliver(e protocol.Envelope, nowMillis int64) {
 func (t *Task) mailbox(target protocol.Address) *Mailbox {
 	m := t.mailboxes[target]
 	if m == nil {
-		m = &Mailbox{Target: target, Task: t}
+		m = &Mailbox{Target: target, Task: t, backlog: t.backlog.of(target.Type)}
 		t.mailboxes[target] = m
 	}
 	return m
@@ -162,8 +165,9 @@ func (t *Task) mailbox(target protocol.Address) *Mailbox {
 
 func (t *Task) push(m *Mailbox, in input) {
 	m.push(in)
+	*m.backlog++
 	t.Held(in.cost())
-	if m.attempts > 0 && m.flight == nil {
+	if (m.attempts > 0 || m.held) && m.flight == nil {
 		t.spill(m) // a parked address holds nobody's window: its new inputs become rows as well
 	}
 	t.ready(m)
@@ -207,6 +211,7 @@ func (t *Task) unborn(in *input) {
 // finishInput marks an input done: its pending row goes, or its share of a record.
 func (t *Task) finishInput(m *Mailbox, in *input) {
 	t.Held(-in.cost())
+	*m.backlog--
 	t.unborn(in)
 	if in.seq != 0 {
 		t.put(pendingKey(m.Target, in.seq), nil)

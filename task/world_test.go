@@ -155,7 +155,11 @@ func (w *world) request(c *Call) error {
 	if err := c.Complete(w.disk.Get, w.now); err != nil {
 		return err
 	}
-	states, inputs, err := parseRequest(c.Request(nil), c.Target)
+	request, err := c.Request(nil, protocol.Generation3)
+	if err != nil {
+		return err
+	}
+	states, inputs, err := parseRequest(request, c.Target)
 	if err != nil {
 		return err
 	}

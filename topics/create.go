@@ -11,14 +11,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/statefun-kafka/statefun-kafka/kafka"
 )
 
 const (
 	// createTimeout is what the broker is given to create the topics.
 	createTimeout = 30 * time.Second
 
-	// visibleTimeout bounds the wait for every broker to know the topics and for every partition to have a leader; a
-	// client that reads or writes earlier is told that there is no such topic.
+	// visibleTimeout bounds the wait for the topics to be known and for every partition to have a leader; a client that reads
+	// or writes earlier is told that there is no such topic.
 	visibleTimeout = 30 * time.Second
 
 	// visiblePause is between two looks.
@@ -53,10 +55,7 @@ func (p *Plan) Create(ctx context.Context, cl *kgo.Client) error {
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}
-	if err := p.awaitVisible(ctx, cl); err != nil {
-		return err
-	}
-	state, err := readCluster(ctx, cl, p.names())
+	state, err := p.awaitVisible(ctx, cl)
 	if err != nil {
 		return err
 	}
@@ -88,20 +87,25 @@ func (p *Plan) explain(t kmsg.CreateTopicsResponseTopic, err error) error {
 	return fmt.Errorf("create topic %s: %w", t.Topic, err)
 }
 
-func (p *Plan) awaitVisible(ctx context.Context, cl *kgo.Client) error {
+// awaitVisible returns what the cluster says once it knows every topic. The plan has to come from that same answer: the next
+// one may be of a broker that does not know the topics yet, and the worker would write rows for topics without an id.
+func (p *Plan) awaitVisible(ctx context.Context, cl *kgo.Client) (*cluster, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, visibleTimeout, fmt.Errorf("not usable %s after their creation", visibleTimeout))
 	defer cancel()
 	ticker := time.NewTicker(visiblePause)
 	defer ticker.Stop()
 	for {
-		c, err := readTopics(ctx, cl, p.names())
-		if err == nil && c.usable(p.Topics) {
-			return nil
+		c, err := readCluster(ctx, cl, p.names())
+		switch {
+		case err == nil && c.usable(p.Topics):
+			return c, nil
+		case err != nil && !kafka.Unreachable(err):
+			return nil, err
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the topics of %s: %w", p.ApplicationID, errors.Join(context.Cause(ctx), err))
+			return nil, fmt.Errorf("wait for the topics of %s: %w", p.ApplicationID, errors.Join(context.Cause(ctx), err))
 		}
 	}
 }

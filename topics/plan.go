@@ -77,7 +77,7 @@ func (p *Plan) layIngresses(c *cluster) ([]Topic, Errors) {
 	var list []Topic
 	var problems Errors
 	seen := make(map[string]bool)
-	for _, in := range p.module.Ingresses {
+	for _, in := range p.ingresses() {
 		for _, it := range in.Topics {
 			if seen[it.Topic] {
 				continue

@@ -186,10 +186,15 @@ func (p *Plan) DeadLetterName() string {
 	return p.ApplicationID + "-dead-letter"
 }
 
+// ingresses are those of this cluster.
+func (p *Plan) ingresses() []module.Ingress {
+	return slices.DeleteFunc(slices.Clone(p.module.Ingresses), func(in module.Ingress) bool { return in.Elsewhere != nil })
+}
+
 // names are all topics to look up, each once.
 func (p *Plan) names() []string {
 	names := []string{p.MailboxName(), p.ChangelogName(), p.DeadLetterName()}
-	for _, in := range p.module.Ingresses {
+	for _, in := range p.ingresses() {
 		for _, t := range in.Topics {
 			names = append(names, t.Topic)
 		}

@@ -3,6 +3,8 @@ package topics_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +204,54 @@ func TestCreateAcceptsThatAnotherWorkerWasFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// The brokers of a cluster learn of a new topic one after the other, and each request may go to another one.
+func TestCreateIsNotMisledByABrokerThatDoesNotKnowTheTopicsYet(t *testing.T) {
+	for late := 1; late <= 3; late++ { // the look at which the broker is one that lags
+		b := open(t)
+		b.create(t, "names", 2, nil)
+		p := plan(t, b, app("names"), topics.Options{})
+		looks := 0
+		b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if len(req.(*kmsg.MetadataRequest).Topics) == 0 || b.TopicInfo("app-changelog") == nil {
+				return nil, nil, false
+			}
+			if looks++; looks != late {
+				return nil, nil, false
+			}
+			return b.unaware(req.(*kmsg.MetadataRequest)), nil, true
+		})
+		if err := p.Create(deadline(t), b.cl); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"names", p.ChangelogName(), p.MailboxName(), p.DeadLetterName()} {
+			if p.IDs()[name] == [16]byte{} {
+				t.Errorf("the broker lags at look %d: topic %s has no id", late, name)
+			}
+		}
+	}
+}
+
+// unaware is the answer of a broker that knows of no topic of the application's own.
+func (b bench) unaware(req *kmsg.MetadataRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	host, port, _ := net.SplitHostPort(b.ListenAddrs()[0])
+	n, _ := strconv.Atoi(port)
+	resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 0, Host: host, Port: int32(n)})
+	for _, t := range req.Topics {
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = t.Topic, kerr.UnknownTopicOrPartition.Code
+		if known := b.TopicInfo(*t.Topic); known != nil && !strings.HasPrefix(*t.Topic, "app-") {
+			partition := kmsg.NewMetadataResponseTopicPartition()
+			partition.Replicas = []int32{0}
+			topic.ErrorCode, topic.TopicID = 0, known.TopicID
+			topic.Partitions = []kmsg.MetadataResponseTopicPartition{partition}
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
 }
 
 func TestCreateRefusesWhatAnotherMadeDifferently(t *testing.T) {

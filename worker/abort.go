@@ -101,6 +101,7 @@ func (w *Worker) abort() {
 		}
 		switch p.stage {
 		case revoking:
+			w.closeBoxes(p)
 			delete(w.partitions, id)
 		case restoring:
 			again = append(again, id)
@@ -142,6 +143,7 @@ func (w *Worker) forget(p *partition) {
 	if p.task != nil {
 		p.task.Abandon()
 	}
+	w.closeBoxes(p)
 	delete(w.partitions, p.id)
 }
 
@@ -165,11 +167,11 @@ func (w *Worker) start(p *partition) error {
 		if !known {
 			return errNoProgress(s.topic, s.partition)
 		}
-		source := task.NewSource(s.topic, s.partition, w.names.topicIDs[s.topic], progress)
+		source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)
 		t.AddSource(source)
 		if s.topic == w.names.mailbox {
 			p.mailbox = source
 		}
 	}
-	return nil
+	return w.openBoxes(p)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,7 +13,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
-	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
 const (
@@ -48,11 +49,9 @@ func (w *Worker) answered(a *answer) {
 	case a.asked:
 		w.again(a)
 	default:
-		if c.stalled {
-			w.apply(p, a)
-			return
+		if c.endpoint.learns(c) {
+			c.endpoint.limit.observe(a.ended.Sub(c.Started), c.endpoint.flight, a.ended)
 		}
-		c.endpoint.limit.observe(a.ended.Sub(c.Started), c.endpoint.flight, a.ended)
 		w.apply(p, a)
 	}
 }
@@ -68,11 +67,20 @@ func (w *Worker) apply(p *partition, a *answer) {
 		w.fail(err)
 		return
 	}
+	sender := w.metrics.function(a.Target.Type)
 	for _, e := range a.effects.Messages {
-		w.send(p, e)
+		if w.send(p, e) {
+			sender.sentThroughMailbox.Inc()
+		} else {
+			sender.sentLocal.Inc()
+		}
 	}
+	sender.egress.Add(float64(len(a.records) + len(a.parcels)))
 	for _, r := range a.records {
 		w.collect(r)
+	}
+	for _, c := range a.parcels {
+		w.stow(p, a.Target.ID, c)
 	}
 }
 
@@ -101,6 +109,10 @@ func (w *Worker) failed(a *answer, err error) {
 	c := a.call
 	if c.ctx.Err() != nil {
 		return // abandoned with its epoch
+	}
+	if isDown(err) {
+		c.task.Return(c.Call)
+		return
 	}
 	attempts := c.Mailbox.Attempts() + 1
 	policy := c.endpoint.spec.OnFailure
@@ -141,9 +153,9 @@ const headerAddress = ingress.HeaderPrefix + "address"
 // giveUp ends the inputs of a call by policy.
 func (w *Worker) giveUp(c *call, policy string, err error) {
 	w.log.Error("call failed for good", "address", c.Target.String(), "inputs", c.Inputs(), "policy", policy, "error", err)
-	for _, e := range c.task.Drop(c.Call) {
+	for _, d := range c.task.Drop(c.Call) {
 		if policy != module.FailureSkip {
-			w.deadLetterInput(e, err)
+			w.deadLetterInput(d, err)
 		}
 	}
 }
@@ -151,15 +163,23 @@ func (w *Worker) giveUp(c *call, policy string, err error) {
 // detailBytes bounds the reason in a dead-letter record: it may hold names of any length that the function made up.
 const detailBytes = 512
 
-// deadLetterInput writes an input of a function, without its ingress record, to the dead-letter topic.
-func (w *Worker) deadLetterInput(e protocol.Envelope, err error) {
+// deadLetterInput writes an input of a function to the dead-letter topic: what the function was to be called with, and
+// where the record lies that it came with, if it is an ingress record's.
+func (w *Worker) deadLetterInput(d task.Dropped, err error) {
 	detail := err.Error()
-	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: []byte(e.Target.ID), Value: e.Invocation, Headers: []kgo.RecordHeader{
+	headers := []kgo.RecordHeader{
 		{Key: ingress.HeaderReason, Value: []byte(reason(err))},
 		{Key: ingress.HeaderDetail, Value: []byte(detail[:min(len(detail), detailBytes)])},
-		{Key: headerAddress, Value: []byte(e.Target.String())},
+		{Key: headerAddress, Value: []byte(d.Target.String())},
 		{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
-	}})
+	}
+	if s := d.Source; s != nil && s.Topic != w.names.mailbox {
+		headers = append(headers,
+			kgo.RecordHeader{Key: ingress.HeaderTopic, Value: []byte(s.Topic)},
+			kgo.RecordHeader{Key: ingress.HeaderPartition, Value: []byte(strconv.Itoa(int(s.Partition)))},
+			kgo.RecordHeader{Key: ingress.HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))})
+	}
+	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: []byte(d.Target.ID), Value: d.Invocation, Headers: headers})
 }
 
 func (w *Worker) collectDeadLetter(r *kgo.Record) {

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -13,7 +15,7 @@ import (
 
 // arrive takes in a batch of a current reader.
 func (w *Worker) arrive(b *batch) {
-	if b.reader != w.ingress && b.reader != w.mailboxes {
+	if !slices.Contains(w.readers(), b.reader) {
 		return
 	}
 	p := b.feed.partition
@@ -67,7 +69,7 @@ func (w *Worker) cross(p *partition, s *task.Source, it *item, envelopes []proto
 func (w *Worker) hold(r *reader, f *feed) {
 	if !f.held && w.mustHold(f, 1) {
 		f.held = true
-		r.client.PauseFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
+		r.client.PauseFetchPartitions(map[string][]int32{r.raw(f.source.Topic): {f.source.Partition}})
 	}
 }
 
@@ -80,7 +82,7 @@ func (w *Worker) mustHold(f *feed, part float64) bool {
 	if f.decoder == nil { // the mailbox is not held for the budget, which others fill, but for a multiple of it
 		return float64(w.budget.held.Load()) >= part*2*float64(w.budget.limit)
 	}
-	return limits.PendingFull == module.PendingPause &&
+	return w.outboxFull(part) || limits.PendingFull == module.PendingPause &&
 		float64(f.partition.task.Rows().Bytes) >= part*float64(limits.PendingBytes)
 }
 
@@ -110,7 +112,7 @@ func (w *Worker) deadLetterBatch(b *batch) {
 			w.collectDeadLetter(it.deadLetter)
 		}
 		for _, e := range envelopes {
-			w.deadLetterInput(e, errOverflow)
+			w.deadLetterInput(task.Dropped{Envelope: e, Source: b.feed.source, Offset: it.offset}, errOverflow)
 		}
 	}
 	b.feed.source.Pass(b.end)
@@ -120,28 +122,45 @@ var errOverflow = errors.New("the pending inputs of the partition have reached t
 
 // unhold lets sources be fetched again that have room in their window.
 func (w *Worker) unhold() {
-	for _, r := range []*reader{w.ingress, w.mailboxes} {
-		if r == nil {
-			continue
-		}
+	for _, r := range w.readers() {
 		for _, f := range r.feeds {
 			if f.held && !w.mustHold(f, 0.75) {
 				f.held = false
-				r.client.ResumeFetchPartitions(map[string][]int32{f.source.Topic: {f.source.Partition}})
+				r.client.ResumeFetchPartitions(map[string][]int32{r.raw(f.source.Topic): {f.source.Partition}})
 			}
 		}
 	}
 }
 
+// paused counts the sources that are not fetched because something is full.
+func (w *Worker) paused() (n int) {
+	for _, r := range w.readers() {
+		for _, f := range r.feeds {
+			if f.held {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // refetch replaces the readers by ones for the sources of the partitions that run now.
 func (w *Worker) refetch() {
-	w.ingress.close()
-	w.mailboxes.close()
+	for _, r := range w.readers() {
+		r.close()
+	}
 	w.ingress, w.mailboxes = nil, nil
+	for _, f := range w.foreigns {
+		f.reader = nil
+	}
 	if w.stopping {
 		return
 	}
-	ingresses, mailboxes := map[module.TopicPartition]*feed{}, map[module.TopicPartition]*feed{}
+	mailboxes := map[module.TopicPartition]*feed{}
+	ingresses := map[*foreign]map[module.TopicPartition]*feed{nil: {}} // by cluster
+	for _, f := range w.foreigns {
+		ingresses[f] = map[module.TopicPartition]*feed{}
+	}
 	for _, p := range w.partitions {
 		if p.stage != running {
 			continue
@@ -149,26 +168,44 @@ func (w *Worker) refetch() {
 		for _, s := range p.task.Sources() {
 			tp := module.TopicPartition{Topic: s.Topic, Partition: s.Partition}
 			if s == p.mailbox {
-				mailboxes[tp] = &feed{partition: p, source: s, invalid: module.InvalidDeadLetter}
+				mailboxes[tp] = &feed{partition: p, source: s, invalid: module.InvalidHandling{Type: module.InvalidDeadLetter, LogLevel: slog.LevelWarn}}
 				continue
 			}
-			ingresses[tp] = w.ingressFeed(p, s)
+			ingresses[w.foreignOf(s.Topic)][tp] = w.ingressFeed(p, s)
 		}
 	}
-	w.ingress = w.openReader(ingresses, w.budget)
+	w.ingress = w.openReader(nil, ingresses[nil], w.budget)
+	for _, f := range w.foreigns {
+		f.reader = w.openReader(f, ingresses[f], w.budget)
+	}
 	// Markers are kept: a path turns local when the mailbox is read to its end, which may be a marker.
-	w.mailboxes = w.openReader(mailboxes, nil, kgo.KeepControlRecords())
+	w.mailboxes = w.openReader(nil, mailboxes, nil, kgo.KeepControlRecords())
 	w.extend()
+}
+
+// readers are those that read now.
+func (w *Worker) readers() (all []*reader) {
+	for _, r := range []*reader{w.ingress, w.mailboxes} {
+		if r != nil {
+			all = append(all, r)
+		}
+	}
+	for _, f := range w.foreigns {
+		if f.reader != nil {
+			all = append(all, f.reader)
+		}
+	}
+	return all
 }
 
 func (w *Worker) ingressFeed(p *partition, s *task.Source) *feed {
 	for i := range w.Module.Ingresses {
 		in := &w.Module.Ingresses[i]
 		for j := range in.Topics {
-			if in.Topics[j].Topic == s.Topic {
+			if in.SourceName(in.Topics[j].Topic) == s.Topic {
 				served := func(fn protocol.TypeName) bool { _, is := w.router.Endpoint(fn); return is }
 				decoder := ingress.NewDecoder(in, &in.Topics[j], served, w.names.maxRecordBytes)
-				return &feed{partition: p, source: s, decoder: decoder, invalid: in.InvalidRecordHandling}
+				return &feed{partition: p, source: s, decoder: decoder, invalid: in.Topics[j].Invalid}
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type answer struct {
 	*call
 	effects task.Effects
 	records []*kgo.Record
+	parcels []parcel
 	missing []protocol.StateSpec
 	asked   bool // the function asked for missing states
 	size    int  // bytes of the answer's body, which its effects share
@@ -63,8 +64,11 @@ func (w *Worker) invoke(c *call, a *answer) error {
 		return err
 	}
 	buffer := requests.Get().(*[]byte)
-	request := c.Request((*buffer)[:0])
-	body, err := c.endpoint.call(c.ctx, c.Target.Type, request)
+	request, err := c.Request((*buffer)[:0], c.endpoint.spec.Generation)
+	var body []byte
+	if err == nil {
+		body, err = c.endpoint.call(c.ctx, c.Target, request)
+	}
 	if *buffer = request; cap(request) <= requestKept {
 		requests.Put(buffer)
 	}
@@ -73,7 +77,7 @@ func (w *Worker) invoke(c *call, a *answer) error {
 	}
 	a.size = len(body)
 	w.answerBytes.Add(int64(a.size))
-	parsed, err := protocol.ParseAnswer(body)
+	parsed, err := c.endpoint.spec.Generation.ParseAnswer(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
@@ -161,6 +165,12 @@ func (w *Worker) checkEgress(ctx context.Context, a *answer, messages []protocol
 		r, err := egress.Encode(*m)
 		if err != nil {
 			return err
+		}
+		if target, far := w.sends.far[m.Egress]; far {
+			if err := w.pack(a, target, r); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := w.place(ctx, r); err != nil {
 			return err

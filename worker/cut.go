@@ -29,7 +29,7 @@ type transaction struct {
 	records  []*kgo.Record
 	barriers []*barrier
 	begun    map[int32]uint64 // paths that began to switch at this cut
-	growth   *growth          // nil, or sources whose progress rows are among the rows
+	growths  []*growth        // whose sources have their progress rows among the rows
 	effects  int
 	captured string
 	orphan   bool          // its partitions were lost while it ran
@@ -43,6 +43,7 @@ type part struct {
 	rows    []state.Row
 	offsets []sourceOffset
 	guess   bool
+	stowed  bool  // rows of the outbox are among them
 	last    int64 // changelog offset of the last row, once acknowledged
 }
 
@@ -153,14 +154,17 @@ func (w *Worker) cut() {
 		}
 		p.cutAt = w.now
 		c := p.task.Cut(tx.id, w.now)
-		part := part{id: p.id, task: p.task, rows: c.Rows}
+		part := part{id: p.id, task: p.task, rows: c.Rows, stowed: p.stowed}
+		p.stowed = false
 		for _, s := range p.task.Sources() {
-			part.offsets = append(part.offsets, sourceOffset{s.Topic, s.Partition, s.Written()})
+			if !module.IsForeign(s.Topic) { // the group has nothing to do with another cluster
+				part.offsets = append(part.offsets, sourceOffset{s.Topic, s.Partition, s.Written()})
+			}
 		}
 		tx.parts = append(tx.parts, part)
 		tx.effects += len(c.Rows)
 	}
-	tx.begun, tx.growth = w.switchPaths(), w.growing.take()
+	tx.begun, tx.growths = w.switchPaths(), w.takeGrowths()
 	tx.records = w.collected
 	tx.effects += len(tx.records)
 	w.collected, w.bytes, w.firstEffect, w.lastCut = nil, 0, time.Time{}, w.now
@@ -187,12 +191,15 @@ func (w *Worker) committed(tx *transaction, took time.Duration) {
 		t := tx.parts[i].task
 		if p := w.partitions[tx.parts[i].id]; t != nil && p != nil && p.task == t {
 			t.Committed()
+			w.stowedRows(p, &tx.parts[i])
 		}
 	}
 	for _, b := range tx.barriers {
 		close(b.committed)
 	}
-	w.grown(tx.growth)
+	for _, g := range tx.growths {
+		w.grown(g)
+	}
 	w.learnEnds(tx.begun)
 	w.finishRevokes()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/task"
@@ -12,7 +13,7 @@ import (
 // endpoint has the addresses that are ready for one endpoint of the module and its calls in flight. Only the loop touches it.
 type endpoint struct {
 	spec    *module.Endpoint
-	call    func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
+	call    func(ctx context.Context, target protocol.Address, request []byte) ([]byte, error)
 	close   func()
 	queues  [2]queue // of ready addresses: those with inputs born inside since the last cut, and the others
 	turns   int
@@ -20,6 +21,8 @@ type endpoint struct {
 	stalled int       // of them
 	called  time.Time // last
 	limit   limit
+	circuit *invoker.Circuit
+	outage  outage
 }
 
 // queue is first come first served.
@@ -45,6 +48,12 @@ const (
 	otherShare = 4
 )
 
+// learns tells whether an answered call says how many calls the function can work on at once. One that hangs beside
+// quick ones does not; where all take long, it does.
+func (e *endpoint) learns(c *call) bool {
+	return !c.stalled || e.limit.floor == 0 || e.limit.floor >= stalledAfter/2
+}
+
 func (e *endpoint) ready() int { return len(e.queues[fresh].waiting) + len(e.queues[other].waiting) }
 
 // next takes the address that is called next.
@@ -60,7 +69,7 @@ func (e *endpoint) next() *task.Mailbox {
 	return e.queues[first].pop()
 }
 
-func (e *endpoint) forget() { e.queues = [2]queue{} }
+func (e *endpoint) forget() { e.queues, e.outage.waiting = [2]queue{}, nil }
 
 // flight is the calls in flight of the worker, in the order they were made.
 type flight struct {
@@ -147,6 +156,7 @@ func (w *Worker) ready(m *task.Mailbox) {
 		return
 	}
 	e := w.byEndpoint[spec]
+	e.outage.add(m)
 	if m.Fresh() {
 		e.queues[fresh].push(m)
 		return
@@ -177,6 +187,9 @@ func (w *Worker) dispatch() {
 			if len(w.endpoints) > 1 && e.flight >= slots/2 {
 				continue
 			}
+			if !e.circuit.Allows(w.now, e.flight-e.stalled) {
+				continue
+			}
 			w.callNext(e, e.next())
 			again = true
 		}
@@ -203,6 +216,7 @@ func (w *Worker) callNext(e *endpoint, m *task.Mailbox) {
 		return
 	}
 	c := &call{Call: made, task: t, endpoint: e, ctx: w.epoch.ctx}
+	e.circuit.Began(w.now)
 	e.flight++
 	e.called = w.now
 	w.flight.add(c)

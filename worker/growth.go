@@ -118,9 +118,10 @@ func (w *Worker) look(ctx context.Context) error {
 // An abort or a loss ends it with its epoch; what it had begun is found anew.
 type growth struct {
 	beginnings
-	tasks map[int32]*task.Task
-	added []addition // from begin on
-	cut   bool       // its rows are in a transaction
+	tasks  map[int32]*task.Task
+	added  []addition // from begin on
+	placed bool       // rows of it are among those that the tasks have collected
+	cut    bool       // its rows are in a transaction
 }
 
 // addition is a source that a task was given.
@@ -130,27 +131,32 @@ type addition struct {
 	as     source
 }
 
-// extend begins to read what the running partitions have got since they were taken over. One growth is on its way at
-// a time; its end looks again.
+// extend begins to read what the running partitions have got since they were taken over, and everything of other
+// clusters. One growth of each cluster is on its way at a time; its end looks again.
 func (w *Worker) extend() {
-	if w.stopping || w.growing != nil && w.growing.ctx.Err() == nil {
-		return
+	w.growing = w.extendFrom(nil, w.growing)
+	for _, f := range w.foreigns {
+		f.growing = w.extendFrom(f, f.growing)
 	}
-	g := &growth{beginnings: beginnings{w: w, ctx: w.epoch.ctx, sources: map[int32][]source{}}, tasks: map[int32]*task.Task{}}
+}
+
+func (w *Worker) extendFrom(far *foreign, before *growth) *growth {
+	if w.stopping || before != nil && before.ctx.Err() == nil {
+		return before
+	}
+	g := &growth{beginnings: beginnings{w: w, ctx: w.epoch.ctx, far: far, sources: map[int32][]source{}}, tasks: map[int32]*task.Task{}}
 	for id, p := range w.partitions {
 		if p.stage != running {
 			continue
 		}
-		if fresh := added(p.sources, w.sourcesOf(id)); len(fresh) > 0 {
+		if fresh, is := w.fresh(far, p); is {
 			g.partitions = append(g.partitions, id)
 			g.sources[id], g.tasks[id] = fresh, p.task
 		}
 	}
-	w.growing = nil
 	if len(g.partitions) == 0 {
-		return
+		return nil
 	}
-	w.growing = g
 	w.spawn(func() {
 		err := g.again("stable offsets", g.fetchOffsets)
 		if err == nil {
@@ -158,6 +164,35 @@ func (w *Worker) extend() {
 		}
 		w.post(func() { w.grow(g, err) })
 	})
+	return g
+}
+
+// fresh are the sources of a cluster that a partition has not begun. Of another cluster it may have to begin with a topic
+// of which it reads nothing: the row that says so tells partitions apart that the topic gets later.
+func (w *Worker) fresh(far *foreign, p *partition) (sources []source, is bool) {
+	if far == nil {
+		sources = added(p.sources, w.sourcesOf(p.id))
+		return sources, len(sources) > 0
+	}
+	sources = added(p.sources, far.sourcesOf(p.id, w.plan.Partitions))
+	is = len(sources) > 0
+	for _, name := range far.names() {
+		row, err := w.store.Get(p.id, state.IngressKey(name))
+		if err != nil {
+			w.fail(err)
+			return nil, false
+		}
+		is = is || row == nil
+	}
+	return sources, is
+}
+
+// growingOf is the growth of a cluster that is on its way.
+func (w *Worker) growingOf(far *foreign) **growth {
+	if far != nil {
+		return &far.growing
+	}
+	return &w.growing
 }
 
 // added are the sources of now that are not among those of before.
@@ -176,7 +211,7 @@ func added(before, now []source) (fresh []source) {
 
 // grow gives the tasks their new sources. They are not read yet.
 func (w *Worker) grow(g *growth, err error) {
-	if g.ctx.Err() != nil || w.growing != g {
+	if g.ctx.Err() != nil || *w.growingOf(g.far) != g {
 		return
 	}
 	if err != nil {
@@ -194,13 +229,18 @@ func (w *Worker) grow(g *growth, err error) {
 				w.fail(err)
 				return
 			}
-			source := task.NewSource(s.topic, s.partition, w.names.topicIDs[s.topic], progress)
+			source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)
 			p.task.Begin(source)
 			g.added = append(g.added, addition{p.task, source, s})
+			g.placed = true
+		}
+		for _, row := range g.ingressRows(id) {
+			p.task.Put(row)
+			g.placed = true
 		}
 	}
-	if len(g.added) == 0 {
-		w.growing = nil
+	if !g.placed {
+		*w.growingOf(g.far) = nil
 	}
 }
 
@@ -220,42 +260,53 @@ func (g *growth) progress(s source) (state.Progress, error) {
 	return progress, err
 }
 
-// take gives the growth whose rows are in the transaction that is being cut, nil for none.
-func (g *growth) take() *growth {
-	if g == nil || len(g.added) == 0 || g.cut {
-		return nil
+// takeGrowths gives those whose rows are in the transaction that is being cut.
+func (w *Worker) takeGrowths() (taken []*growth) {
+	all := []*growth{w.growing}
+	for _, f := range w.foreigns {
+		all = append(all, f.growing)
 	}
-	g.cut = true
-	return g
+	for _, g := range all {
+		if g != nil && g.placed && !g.cut {
+			g.cut = true
+			taken = append(taken, g)
+		}
+	}
+	return taken
 }
 
 // grown begins to read sources whose start is committed.
 func (w *Worker) grown(g *growth) {
-	if g == nil || w.growing != g || g.ctx.Err() != nil {
+	if *w.growingOf(g.far) != g || g.ctx.Err() != nil {
 		return
 	}
-	w.growing = nil
+	*w.growingOf(g.far) = nil
 	for _, a := range g.added {
 		p := w.partitions[a.as.owner]
 		if p == nil || p.task != a.task || p.stage != running {
 			continue
 		}
 		p.sources = append(p.sources, a.as)
-		w.readAlso(p, a.source)
+		w.readAlso(g.far, p, a.source)
 	}
 	w.extend()
 }
 
 // readAlso reads one more source. The reader goes on with the others meanwhile.
-func (w *Worker) readAlso(p *partition, s *task.Source) {
-	if w.ingress == nil {
-		w.refetch()
-		return
+func (w *Worker) readAlso(far *foreign, p *partition, s *task.Source) {
+	reader := &w.ingress
+	if far != nil {
+		reader = &far.reader
 	}
-	if w.ingress.feed(module.TopicPartition{Topic: s.Topic, Partition: s.Partition}) != nil {
+	tp := module.TopicPartition{Topic: s.Topic, Partition: s.Partition}
+	switch {
+	case *reader == nil:
+		*reader = w.openReader(far, map[module.TopicPartition]*feed{tp: w.ingressFeed(p, s)}, w.budget)
+	case (*reader).feed(tp) != nil:
 		return // a reader that was opened meanwhile has it
+	default:
+		(*reader).add(tp, w.ingressFeed(p, s))
 	}
-	w.ingress.add(module.TopicPartition{Topic: s.Topic, Partition: s.Partition}, w.ingressFeed(p, s))
 	w.log.Info("source is read", "topic", s.Topic, "partition", s.Partition, "offset", s.Next())
 }
 
@@ -264,7 +315,7 @@ func (r *reader) add(tp module.TopicPartition, f *feed) {
 	r.mu.Lock()
 	r.feeds[tp] = f
 	r.mu.Unlock()
-	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{tp.Topic: {tp.Partition: kgo.NewOffset().At(f.source.Next())}})
+	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{r.raw(tp.Topic): {tp.Partition: kgo.NewOffset().At(f.source.Next())}})
 }
 
 func (r *reader) feed(tp module.TopicPartition) *feed {

@@ -66,8 +66,8 @@ func TestH9PayloadsAreCopiedOutOfTheFetch(t *testing.T) {
 	mailed := fetch[len("keyvaluebad"):]
 	in, served := &m.Ingresses[0], func(protocol.TypeName) bool { return true }
 	r := &reader{w: w, feeds: map[module.TopicPartition]*feed{
-		{Topic: "in"}:          {decoder: ingress.NewDecoder(in, &in.Topics[0], served, 0), invalid: module.InvalidDeadLetter},
-		{Topic: "app-mailbox"}: {invalid: module.InvalidDeadLetter},
+		{Topic: "in"}:          {decoder: ingress.NewDecoder(in, &in.Topics[0], served, 0), invalid: module.InvalidHandling{Type: module.InvalidDeadLetter}},
+		{Topic: "app-mailbox"}: {invalid: module.InvalidHandling{Type: module.InvalidDeadLetter}},
 	}}
 	w.log, w.names = discard(), names{maxRecordBytes: 1 << 20, deadLetterBytes: 1 << 20}
 	fetched := func(topic string, record kgo.Record) *batch {

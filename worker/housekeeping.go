@@ -62,6 +62,7 @@ func (w *Worker) housekeep() {
 			}
 		}
 	}
+	w.holdOutages()
 	w.unhold()
 	w.measure()
 	if w.now.Sub(w.trimmed) >= trimEvery {
@@ -107,6 +108,10 @@ func (w *Worker) unblock(p *partition, slow bool) {
 
 // patience is how long inputs of a topic may wait there.
 func (w *Worker) patience(topic string) time.Duration {
+	if f := w.foreignOf(topic); f != nil {
+		t, _ := f.topic(topic)
+		return min(longestWait, t.retention/4)
+	}
 	for _, t := range w.ingressTopics {
 		if t.Name == topic {
 			return min(longestWait, retention(t)/4)
@@ -152,12 +157,17 @@ func (w *Worker) measure() {
 	m.held.Set(float64(w.budget.held.Load()))
 	m.heldLimit.Set(float64(w.budget.limit))
 	m.inFlight.Set(float64(w.flight.count))
-	effects, _ := w.collectedSize()
+	effects, bytes := w.collectedSize()
 	m.collected.Set(float64(effects))
+	m.collectedBytes.Set(float64(bytes))
+	m.answerBytes.Set(float64(w.answerBytes.Load()))
+	m.pausedSources.Set(float64(w.paused()))
+	w.measureOutbox()
+	m.backlogs(w.partitions, &w.flight)
 	for _, e := range w.endpoints {
 		name := e.spec.Functions.String()
-		m.functionBacklog.WithLabelValues(name).Set(float64(e.ready()))
-		m.functionLimit.WithLabelValues(name).Set(float64(e.limit.now()))
+		m.endpointReady.WithLabelValues(name).Set(float64(e.ready()))
+		m.endpointLimit.WithLabelValues(name).Set(float64(e.limit.now()))
 	}
 	for id := range w.measured {
 		if p := w.partitions[id]; p == nil || p.stage != running {

@@ -54,6 +54,24 @@ func orMissing(err error) error {
 	return err
 }
 
+// topicID is the id of a topic as it is now.
+func (l *lookups) topicID(ctx context.Context, topic string) (id [16]byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	r := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	r.Topics = append(r.Topics, t)
+	m, err := r.RequestWith(ctx, l.client)
+	if err != nil {
+		return id, fmt.Errorf("read topic %s: %w", topic, err)
+	}
+	if len(m.Topics) != 1 || m.Topics[0].ErrorCode != 0 {
+		return id, fmt.Errorf("read topic %s: %w", topic, kerr.UnknownTopicOrPartition)
+	}
+	return m.Topics[0].TopicID, nil
+}
+
 // bounds are the first offset of each partition of a topic and the one behind its last.
 func (l *lookups) bounds(ctx context.Context, topic string) (bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)

@@ -8,24 +8,33 @@ import (
 
 // metrics are the worker's instruments.
 type metrics struct {
-	records, invalid, aborts                       *prometheus.CounterVec
-	crossings, mailboxSent, deadLetters            prometheus.Counter
-	unknown, losses, restored, pathsLeft           prometheus.Counter
-	phases                                         *prometheus.HistogramVec
-	commits, effects                               prometheus.Histogram
-	held, heldLimit, inFlight, collected           prometheus.Gauge
-	partitions, pending, stored, window            *prometheus.GaugeVec
-	parkedAddresses, unserved, standbyLag          *prometheus.GaugeVec
-	invocations, inputs, failures                  *prometheus.CounterVec
-	functionFlight, functionBacklog, functionLimit *prometheus.GaugeVec
+	records, invalid, aborts                      *prometheus.CounterVec
+	crossings, mailboxSent, deadLetters           prometheus.Counter
+	unknown, losses, restored, pathsLeft          prometheus.Counter
+	phases                                        *prometheus.HistogramVec
+	commits, effects                              prometheus.Histogram
+	collectedBytes, answerBytes, pausedSources    prometheus.Gauge
+	held, heldLimit, inFlight, collected          prometheus.Gauge
+	partitions, pending, stored, window           *prometheus.GaugeVec
+	parkedAddresses, unserved, standbyLag         *prometheus.GaugeVec
+	ingressWaits                                  *prometheus.GaugeVec
+	invocations, inputs, failures, sent, egressed *prometheus.CounterVec
+	duration                                      *prometheus.HistogramVec
+	functionFlight, functionBacklog               *prometheus.GaugeVec
+	endpointReady, endpointLimit                  *prometheus.GaugeVec
 
 	functions map[protocol.TypeName]*functionMetrics // touched by the loop only
 }
 
+// invocationBuckets reach from a call on the same machine to the longest that endpoints are given.
+var invocationBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
+
 // functionMetrics are the instruments of one function, looked up once.
 type functionMetrics struct {
-	invocations, inputs, failures prometheus.Counter
-	flight                        prometheus.Gauge
+	invocations, inputs, failures         prometheus.Counter
+	sentLocal, sentThroughMailbox, egress prometheus.Counter
+	duration                              prometheus.Observer
+	flight, backlog                       prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -48,19 +57,27 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		heldLimit:       f.gauge("statefun_worker_read_budget_limit_bytes", "Heap at which reading of ingresses waits."),
 		inFlight:        f.gauge("statefun_worker_in_flight_calls", "Calls in flight."),
 		collected:       f.gauge("statefun_worker_collected_effects", "Effects that wait for the next transaction."),
+		collectedBytes:  f.gauge("statefun_worker_collected_bytes", "Size of the effects that wait for the next transaction."),
+		answerBytes:     f.gauge("statefun_worker_answer_bytes", "Size of the answers that were read and are not applied."),
+		pausedSources:   f.gauge("statefun_worker_paused_sources", "Source partitions that are not fetched because their window, or what waits behind it, is at its limit."),
 		partitions:      f.gauges("statefun_worker_partitions", "Partitions owned, by stage.", "stage"),
 		pending:         f.gauges("statefun_worker_pending_inputs", "Inputs copied into the changelog, by partition.", "partition"),
 		stored:          f.gauges("statefun_worker_pending_bytes", "Bytes of inputs copied into the changelog, by partition.", "partition"),
 		window:          f.gauges("statefun_worker_window_records", "Records read above the position, the largest source of a partition.", "partition"),
-		parkedAddresses: f.gauges("statefun_worker_parked_addresses", "Addresses that wait to be tried again, by partition.", "partition"),
+		parkedAddresses: f.gauges("statefun_worker_parked_addresses", "Addresses whose last call failed: they wait to be tried again, or are being tried, by partition.", "partition"),
 		unserved:        f.gauges("statefun_worker_unserved_addresses", "Addresses of functions that the module does not serve, whose inputs are kept, by partition.", "partition"),
 		standbyLag:      f.gauges("statefun_standby_lag_rows", "Changelog offsets that a followed partition lacks, by partition.", "partition"),
+		ingressWaits:    f.gauges("statefun_worker_ingress_waits", "1 while an ingress of another cluster waits for that cluster.", "ingress"),
 		invocations:     f.counters("statefun_function_invocations_total", "Calls that were answered.", "function"),
 		inputs:          f.counters("statefun_function_inputs_total", "Inputs in answered calls.", "function"),
 		failures:        f.counters("statefun_function_failures_total", "Calls that failed.", "function"),
 		functionFlight:  f.gauges("statefun_function_in_flight_calls", "Calls in flight, by function.", "function"),
-		functionBacklog: f.gauges("statefun_endpoint_ready_addresses", "Addresses that wait for a call, by endpoint.", "endpoint"),
-		functionLimit:   f.gauges("statefun_endpoint_in_flight_limit_calls", "Calls that an endpoint may have in flight.", "endpoint"),
+		functionBacklog: f.gauges("statefun_function_backlog_inputs", "Inputs that wait for a call, in memory and on disk, by function.", "function"),
+		duration:        f.histograms("statefun_function_invocation_duration_seconds", "Time of an answered call from its start to its checked answer, repeated attempts included.", invocationBuckets, "function"),
+		sent:            f.counters("statefun_function_messages_sent_total", "Messages that a function sent to functions, not those with a delay, by their way: local or mailbox.", "function", "path"),
+		egressed:        f.counters("statefun_function_egress_records_total", "Records that a function sent to egresses.", "function"),
+		endpointReady:   f.gauges("statefun_endpoint_ready_addresses", "Addresses that wait for a call, by endpoint.", "endpoint"),
+		endpointLimit:   f.gauges("statefun_endpoint_in_flight_limit_calls", "Calls that an endpoint may have in flight.", "endpoint"),
 		functions:       map[protocol.TypeName]*functionMetrics{},
 	}
 }
@@ -110,7 +127,10 @@ func (m *metrics) function(fn protocol.TypeName) *functionMetrics {
 		name := fn.String()
 		f = &functionMetrics{
 			invocations: m.invocations.WithLabelValues(name), inputs: m.inputs.WithLabelValues(name),
-			failures: m.failures.WithLabelValues(name), flight: m.functionFlight.WithLabelValues(name),
+			failures: m.failures.WithLabelValues(name), egress: m.egressed.WithLabelValues(name),
+			sentLocal: m.sent.WithLabelValues(name, "local"), sentThroughMailbox: m.sent.WithLabelValues(name, "mailbox"),
+			duration: m.duration.WithLabelValues(name),
+			flight:   m.functionFlight.WithLabelValues(name), backlog: m.functionBacklog.WithLabelValues(name),
 		}
 		m.functions[fn] = f
 	}
@@ -134,5 +154,29 @@ func (m *metrics) answered(a *answer) {
 		return
 	}
 	f.invocations.Inc()
-	f.inputs.Add(float64(a.Inputs()))
+	if !a.asked { // else the same inputs are sent once more
+		f.inputs.Add(float64(a.Inputs()))
+	}
+	f.duration.Observe(a.ended.Sub(a.Started).Seconds())
+}
+
+// backlogs sets the backlog of every function: what is not done and in no call.
+func (m *metrics) backlogs(partitions map[int32]*partition, calls *flight) {
+	waiting := map[protocol.TypeName]int{}
+	for _, p := range partitions {
+		if p.stage == running {
+			p.task.Backlog(func(fn protocol.TypeName, inputs int) { waiting[fn] += inputs })
+		}
+	}
+	for c := calls.first; c != nil; c = c.next {
+		if p := partitions[c.task.Partition]; p != nil && p.task == c.task && p.stage == running && c.task.Current(c.Call) {
+			waiting[c.Target.Type] -= c.Inputs()
+		}
+	}
+	for fn := range waiting {
+		m.function(fn)
+	}
+	for fn, f := range m.functions {
+		f.backlog.Set(float64(waiting[fn]))
+	}
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -29,6 +30,11 @@ type partition struct {
 	sources []source  // that have a progress row
 	cutAt   time.Time // of the last transaction that touched it
 	path
+
+	boxes    map[string]*box // of the outbox, by target
+	lanes    context.Context // of their deliveries
+	endLanes context.CancelFunc
+	stowed   bool // something was put into the outbox since the last cut
 }
 
 // pathState is how messages of this worker's other partitions travel to a running partition.

@@ -40,6 +40,8 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 		worker:   w.store.Identity().WorkerID,
 		topicIDs: plan.IDs(), maxRecordBytes: int(plan.MaxRecordBytes()),
 	}
+	id := w.changelogID()
+	w.sends.prefix = fmt.Sprintf("%s/%x", w.ApplicationID, id[:4])
 	w.catalog.Reserve(reserved(plan)...)
 	if t, is := plan.Topic(topics.RoleDeadLetter); is {
 		w.names.deadLetter, w.names.deadLetterPartitions, w.names.deadLetterBytes = t.Name, t.Partitions, t.MaxMessageBytes()

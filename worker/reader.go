@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/ingress"
@@ -32,13 +31,14 @@ const (
 // a batch that comes from a reader that is not the current one is dropped, so nothing of an earlier state of a
 // source can arrive late.
 type reader struct {
-	w      *Worker
-	client *kgo.Client
-	cancel context.CancelFunc
-	mu     sync.RWMutex // of feeds, to which the loop may add
-	feeds  map[module.TopicPartition]*feed
-	budget *budget // nil: never waits
-	failed bool    // a record was read that must fail the worker; touched by the reader's goroutine only
+	w       *Worker
+	foreign *foreign // the cluster that it reads; nil: the application's
+	client  *kgo.Client
+	cancel  context.CancelFunc
+	mu      sync.RWMutex // of feeds, to which the loop may add
+	feeds   map[module.TopicPartition]*feed
+	budget  *budget // nil: never waits
+	failed  bool    // a record was read that must fail the worker; touched by the reader's goroutine only
 }
 
 // feed is one source with what its records become.
@@ -46,8 +46,8 @@ type feed struct {
 	partition *partition
 	source    *task.Source
 	decoder   *ingress.Decoder // nil: the mailbox
-	invalid   string           // policy for invalid records
-	held      bool             // paused, because its window is full
+	invalid   module.InvalidHandling
+	held      bool // paused, because its window is full
 }
 
 // batch is what one poll gave of one source, decoded. It goes from the reader to the loop.
@@ -63,24 +63,30 @@ type batch struct {
 type item struct {
 	offset     int64
 	n          int
-	target     int32 // partition of all its envelopes; they share the id
+	target     int32 // partition of all its envelopes, or manyPartitions
 	deadLetter *kgo.Record
 	stays      bool // it fits nowhere: it holds the position of its source
 }
 
-// openReader starts to read the feeds at what their tasks want next.
-func (w *Worker) openReader(feeds map[module.TopicPartition]*feed, b *budget, opts ...kgo.Opt) *reader {
+// openReader starts to read the feeds, of the application's cluster or another one, at what their tasks want next.
+func (w *Worker) openReader(far *foreign, feeds map[module.TopicPartition]*feed, b *budget, opts ...kgo.Opt) *reader {
 	if len(feeds) == 0 {
 		return nil
 	}
+	settings := w.settings
+	r := &reader{w: w, foreign: far, feeds: feeds, budget: b}
+	if far != nil {
+		settings = far.settings
+	}
 	start := map[string]map[int32]kgo.Offset{}
 	for tp, f := range feeds {
-		if start[tp.Topic] == nil {
-			start[tp.Topic] = map[int32]kgo.Offset{}
+		topic := r.raw(tp.Topic)
+		if start[topic] == nil {
+			start[topic] = map[int32]kgo.Offset{}
 		}
-		start[tp.Topic][tp.Partition] = kgo.NewOffset().At(f.source.Next())
+		start[topic][tp.Partition] = kgo.NewOffset().At(f.source.Next())
 	}
-	client, err := w.settings.Open(append([]kgo.Opt{
+	client, err := settings.Open(append([]kgo.Opt{
 		kgo.ConsumePartitions(start), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 	}, opts...)...)
@@ -89,7 +95,7 @@ func (w *Worker) openReader(feeds map[module.TopicPartition]*feed, b *budget, op
 		return nil
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	r := &reader{w: w, client: client, cancel: cancel, feeds: feeds, budget: b}
+	r.client, r.cancel = client, cancel
 	w.spawn(func() {
 		defer client.Close()
 		r.run(ctx)
@@ -137,7 +143,7 @@ func (r *reader) fault(ctx context.Context, topic string, partition int32, err e
 		})
 		return
 	}
-	if errors.Is(err, kerr.UnknownTopicID) && r.w.recreated(ctx, topic) {
+	if errors.Is(err, kerr.UnknownTopicID) && r.recreated(ctx, topic) {
 		r.w.post(func() {
 			r.w.fail(fmt.Errorf("topic %s was deleted and created anew while it was read: use another application id, or delete the topics of this one: %w", topic, err))
 		})
@@ -152,19 +158,31 @@ func (r *reader) fault(ctx context.Context, topic string, partition int32, err e
 const fetchRetry = 100 * time.Millisecond
 
 // recreated asks the cluster whether a topic is another one than at the start.
-func (w *Worker) recreated(ctx context.Context, topic string) bool {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	r := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = &topic
-	r.Topics = append(r.Topics, t)
-	m, err := r.RequestWith(ctx, w.admin)
-	return err == nil && len(m.Topics) == 1 && m.Topics[0].ErrorCode == 0 && m.Topics[0].TopicID != w.names.topicIDs[topic]
+func (r *reader) recreated(ctx context.Context, topic string) bool {
+	if r.foreign != nil {
+		return r.foreign.recreated(ctx, topic)
+	}
+	id, err := r.w.lookups.topicID(ctx, topic)
+	return err == nil && id != r.w.names.topicIDs[topic]
+}
+
+// name is what the application calls a topic of the reader's cluster, raw the reverse.
+func (r *reader) name(topic string) string {
+	if r.foreign == nil {
+		return topic
+	}
+	return r.foreign.ingress.SourceName(topic)
+}
+
+func (r *reader) raw(name string) string {
+	if r.foreign == nil {
+		return name
+	}
+	return r.foreign.raw(name)
 }
 
 func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
-	f := r.feed(module.TopicPartition{Topic: p.Topic, Partition: p.Partition})
+	f := r.feed(module.TopicPartition{Topic: r.name(p.Topic), Partition: p.Partition})
 	b := &batch{
 		reader: r, feed: f, end: p.Records[len(p.Records)-1].Offset + 1,
 		items: make([]item, 0, len(p.Records)), envelopes: make([]protocol.Envelope, 0, len(p.Records)),
@@ -194,7 +212,7 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 		if err != nil {
 			b.envelopes = b.envelopes[:before]
 			it.deadLetter = r.invalid(f, record, err)
-			if f.invalid == module.InvalidFail {
+			if f.invalid.Type == module.InvalidFail {
 				// Nothing of this record or behind it may be decided: a cut could come before the failure.
 				r.failed, b.end = true, record.Offset
 				return b
@@ -205,7 +223,7 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 			}
 		}
 		if it.n = len(b.envelopes) - before; it.n > 0 {
-			it.target = router.Partition(b.envelopes[before].Target.ID, r.w.plan.Partitions)
+			it.target = sharedPartition(b.envelopes[before:], r.w.plan.Partitions)
 		}
 		b.items = append(b.items, it)
 	}
@@ -228,10 +246,10 @@ func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 	why := &ingress.Invalid{Reason: ingress.Undecodable, Detail: err}
 	errors.As(err, &why)
 	w := r.w
-	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid).Inc()
-	w.log.Warn("invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
-		"reason", why.Reason, "error", why, "handling", f.invalid)
-	switch f.invalid {
+	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid.Type).Inc()
+	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
+		"reason", why.Reason, "error", why, "handling", f.invalid.Type)
+	switch f.invalid.Type {
 	case module.InvalidSkip:
 		return nil
 	case module.InvalidFail:
@@ -240,4 +258,18 @@ func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 		})
 	}
 	return ingress.DeadLetter(w.names.deadLetter, record, why, w.ApplicationID)
+}
+
+// manyPartitions is the target of a record whose messages go to several partitions, as those of templates may.
+const manyPartitions = -1
+
+// sharedPartition is the partition that the targets of a record have in common.
+func sharedPartition(envelopes []protocol.Envelope, partitions int32) int32 {
+	shared := router.Partition(envelopes[0].Target.ID, partitions)
+	for i := 1; i < len(envelopes); i++ {
+		if envelopes[i].Target.ID != envelopes[0].Target.ID && router.Partition(envelopes[i].Target.ID, partitions) != shared {
+			return manyPartitions
+		}
+	}
+	return shared
 }

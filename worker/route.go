@@ -16,8 +16,9 @@ import (
 const switchPatience = 20 * time.Millisecond
 
 // send lets a message of partition from travel: into the same task, into another task of this worker, or through
-// the mailbox topic. Within one partition there never is another way, so the direct one needs no switch.
-func (w *Worker) send(from *partition, e protocol.Envelope) {
+// the mailbox topic, which it reports. Within one partition there never is another way, so the direct one needs no
+// switch.
+func (w *Worker) send(from *partition, e protocol.Envelope) (mailed bool) {
 	to := router.Partition(e.Target.ID, w.plan.Partitions)
 	q := w.partitions[to]
 	runs := q != nil && q.stage == running // revoking or under restore is remote (H5)
@@ -28,7 +29,9 @@ func (w *Worker) send(from *partition, e protocol.Envelope) {
 		q.held = append(q.held, e)
 	default:
 		w.mail(to, e)
+		return true
 	}
+	return false
 }
 
 func (w *Worker) mail(to int32, e protocol.Envelope) {

@@ -19,6 +19,7 @@ import (
 type beginnings struct {
 	w          *Worker
 	ctx        context.Context
+	far        *foreign // whose sources they are; nil: the application's own cluster's
 	partitions []int32
 	sources    map[int32][]source                // of each partition
 	offsets    map[module.TopicPartition]fetched // of the group, before anything of this owner was committed
@@ -91,6 +92,10 @@ func (b *beginnings) look() error {
 
 // fetchOffsets reads the group's offsets of the sources; it is done once no transaction holds one of them.
 func (b *beginnings) fetchOffsets() (done bool, err error) {
+	if b.far != nil {
+		b.offsets, err = b.far.groupOffsets(b.ctx)
+		return err == nil, err
+	}
 	var all []module.TopicPartition
 	for _, id := range b.partitions {
 		for _, s := range b.sources[id] {
@@ -144,25 +149,44 @@ func (b *beginnings) resolve(missing []source) error {
 // get theirs with what begins now.
 func (b *beginnings) readTopics(id int32) (map[string]bool, error) {
 	read := map[string]bool{}
-	for _, t := range b.w.ingressTopics {
-		row, err := b.w.store.Get(id, state.IngressKey(t.Name))
+	for _, name := range b.topics() {
+		row, err := b.w.store.Get(id, state.IngressKey(name))
 		if err != nil {
 			return nil, err
 		}
 		if row == nil {
-			b.of(id).topics = append(b.of(id).topics, t.Name)
+			b.of(id).topics = append(b.of(id).topics, name)
 			continue
 		}
 		i, err := state.ParseIngress(row)
 		if err != nil {
 			return nil, err
 		}
-		if i.TopicID != b.w.names.topicIDs[t.Name] {
-			return nil, errRecreated(t.Name)
+		if i.TopicID != b.w.topicID(name) {
+			return nil, errRecreated(name)
 		}
-		read[t.Name] = true
+		read[name] = true
 	}
 	return read, nil
+}
+
+// topics are those of the cluster, by the names of their sources.
+func (b *beginnings) topics() (names []string) {
+	if b.far != nil {
+		return b.far.names()
+	}
+	for _, t := range b.w.ingressTopics {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// cluster has the look-ups of the cluster, and the name that a topic has there.
+func (b *beginnings) cluster(name string) (l *lookups, topic string) {
+	if b.far != nil {
+		return b.far.lookups, b.far.raw(name)
+	}
+	return &b.w.lookups, name
 }
 
 // offset is where a source without a progress row begins.
@@ -173,7 +197,8 @@ func (b *beginnings) offset(s source, grown bool) (offset int64, err error) {
 	err = b.again("start positions", func() (done bool, err error) {
 		ctx, cancel := context.WithTimeout(b.ctx, lookupTimeout)
 		defer cancel()
-		offset, err = b.w.lookups.start(ctx, b.w, s, b.offsets)
+		l, topic := b.cluster(s.topic)
+		offset, err = l.start(ctx, b.w, s, topic, b.offsets)
 		return err == nil, err
 	})
 	return offset, err
@@ -185,11 +210,13 @@ func (b *beginnings) first(s source) (first int64, err error) {
 	err = b.again("the bounds of a source", func() (done bool, err error) {
 		known, is := b.bounds[s.topic]
 		if !is {
-			if known, err = b.w.lookups.bounds(b.ctx, s.topic); err != nil {
+			l, topic := b.cluster(s.topic)
+			if known, err = l.bounds(b.ctx, topic); err != nil {
 				return false, err
 			}
 		}
 		if first, _, err = known.of(s.partition); err != nil {
+			delete(b.bounds, s.topic) // asked again: while a leader moves, one partition's answer is an error that passes
 			return false, err
 		}
 		if b.bounds == nil {
@@ -218,13 +245,22 @@ func (b *beginnings) rows(id int32) (rows []state.Row) {
 	if b.begun[id] == nil {
 		return nil
 	}
-	for _, topic := range b.begun[id].topics {
-		ingress := state.Ingress{TopicID: b.w.names.topicIDs[topic], Since: time.Now()}
-		rows = append(rows, state.Row{Key: state.IngressKey(topic), Value: state.AppendIngress(nil, ingress)})
-	}
+	rows = b.ingressRows(id)
 	for _, s := range b.begun[id].sources {
-		progress := state.Progress{TopicID: b.w.names.topicIDs[s.topic], Position: s.offset, Time: time.Now()}
+		progress := state.Progress{TopicID: b.w.topicID(s.topic), Position: s.offset, Time: time.Now()}
 		rows = append(rows, state.Row{Key: state.ProgressKey(s.topic, s.partition), Value: state.AppendProgress(nil, progress)})
+	}
+	return rows
+}
+
+// ingressRows say of topics that a partition reads them from now on.
+func (b *beginnings) ingressRows(id int32) (rows []state.Row) {
+	if b.begun[id] == nil {
+		return nil
+	}
+	for _, topic := range b.begun[id].topics {
+		ingress := state.Ingress{TopicID: b.w.topicID(topic), Since: time.Now()}
+		rows = append(rows, state.Row{Key: state.IngressKey(topic), Value: state.AppendIngress(nil, ingress)})
 	}
 	return rows
 }
@@ -243,43 +279,64 @@ func (b *beginnings) startOffsets(id int32) (offsets []sourceOffset) {
 }
 
 // start is the offset at which a source begins of a topic that was never read.
-func (l *lookups) start(ctx context.Context, w *Worker, s source, group map[module.TopicPartition]fetched) (int64, error) {
+func (l *lookups) start(ctx context.Context, w *Worker, s source, topic string, group map[module.TopicPartition]fetched) (int64, error) {
 	if s.topic == w.names.mailbox {
-		return l.listed(ctx, s, l.admin.ListStartOffsets)
+		return l.listed(ctx, topic, s.partition, l.admin.ListStartOffsets)
 	}
 	in := w.ingressOf(s.topic)
-	tp := module.TopicPartition{Topic: s.topic, Partition: s.partition}
+	tp := module.TopicPartition{Topic: topic, Partition: s.partition} // as the module names it
 	switch in.Startup.Kind {
 	case module.StartEarliest:
-		return l.listed(ctx, s, l.admin.ListStartOffsets)
+		return l.listed(ctx, topic, s.partition, l.admin.ListStartOffsets)
 	case module.StartLatest:
-		return l.listed(ctx, s, l.admin.ListEndOffsets)
+		return l.listed(ctx, topic, s.partition, l.admin.ListEndOffsets)
 	case module.StartDate:
-		return l.listed(ctx, s, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return l.listed(ctx, topic, s.partition, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 			return l.admin.ListOffsetsAfterMilli(ctx, in.Startup.Date.UnixMilli(), topics...)
 		})
 	case module.StartSpecificOffsets:
 		if offset, given := in.Startup.Offsets[tp]; given {
-			return offset, nil
+			return l.within(ctx, w, tp, offset, in.AutoOffsetReset)
 		}
 	}
-	if f := group[tp]; f.offset >= 0 {
-		return f.offset, nil
+	if f, is := group[module.TopicPartition{Topic: s.topic, Partition: s.partition}]; is && f.offset >= 0 {
+		return l.within(ctx, w, tp, f.offset, in.AutoOffsetReset)
 	}
-	if in.AutoOffsetReset == "earliest" {
-		return l.listed(ctx, s, l.admin.ListStartOffsets)
-	}
-	return l.listed(ctx, s, l.admin.ListEndOffsets)
+	return l.reset(ctx, tp, in.AutoOffsetReset)
 }
 
-func (l *lookups) listed(ctx context.Context, s source, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (int64, error) {
-	offsets, err := list(ctx, s.topic)
+// within is the offset if the partition's log has it or ends there, otherwise where the ingress says to begin instead:
+// what Kafka's consumer does with an offset out of range.
+func (l *lookups) within(ctx context.Context, w *Worker, tp module.TopicPartition, offset int64, policy string) (int64, error) {
+	known, err := l.bounds(ctx, tp.Topic)
 	if err != nil {
-		return 0, fmt.Errorf("list the offsets of %s: %w", s.topic, err)
+		return 0, err
 	}
-	o, is := offsets.Lookup(s.topic, s.partition)
+	first, end, err := known.of(tp.Partition)
+	if err != nil || first <= offset && offset <= end {
+		return offset, err
+	}
+	w.log.Warn("the offset to start at is not in the log, starting by autoOffsetResetPosition", "topic", tp.Topic, "partition", tp.Partition,
+		"offset", offset, "log_start", first, "log_end", end, "autoOffsetResetPosition", policy)
+	return l.reset(ctx, tp, policy)
+}
+
+// reset is where reading begins when no offset is known.
+func (l *lookups) reset(ctx context.Context, tp module.TopicPartition, policy string) (int64, error) {
+	if policy == "earliest" {
+		return l.listed(ctx, tp.Topic, tp.Partition, l.admin.ListStartOffsets)
+	}
+	return l.listed(ctx, tp.Topic, tp.Partition, l.admin.ListEndOffsets)
+}
+
+func (l *lookups) listed(ctx context.Context, topic string, partition int32, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (int64, error) {
+	offsets, err := list(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("list the offsets of %s: %w", topic, err)
+	}
+	o, is := offsets.Lookup(topic, partition)
 	if !is || o.Err != nil {
-		return 0, fmt.Errorf("list the offset of %s partition %d: %w", s.topic, s.partition, orMissing(o.Err))
+		return 0, fmt.Errorf("list the offset of %s partition %d: %w", topic, partition, orMissing(o.Err))
 	}
 	return o.Offset, nil
 }
@@ -287,7 +344,7 @@ func (l *lookups) listed(ctx context.Context, s source, list func(context.Contex
 func (w *Worker) ingressOf(topic string) *module.Ingress {
 	for i := range w.Module.Ingresses {
 		for j := range w.Module.Ingresses[i].Topics {
-			if w.Module.Ingresses[i].Topics[j].Topic == topic {
+			if w.Module.Ingresses[i].SourceName(w.Module.Ingresses[i].Topics[j].Topic) == topic {
 				return &w.Module.Ingresses[i]
 			}
 		}

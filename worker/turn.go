@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/statefun-kafka/statefun-kafka/module"
-
 	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 const (
@@ -83,6 +83,7 @@ func (w *Worker) drain() {
 // again if nothing happens.
 func (w *Worker) step() (again time.Time) {
 	again = w.now.Add(idle)
+	w.takeSettled()
 	for _, p := range w.partitions {
 		if p.stage != running || w.stopping {
 			continue
@@ -100,6 +101,9 @@ func (w *Worker) step() (again time.Time) {
 	}
 	w.housekeep()
 	w.dispatch()
+	if at := w.nextProbe(); !at.IsZero() {
+		again = earlier(again, at)
+	}
 	if at := w.maybeCut(); !at.IsZero() {
 		again = earlier(again, at)
 	}
@@ -138,6 +142,11 @@ func (w *Worker) beginStop() {
 	for _, t := range w.takeovers {
 		t.cancel()
 	}
+	for _, p := range w.partitions {
+		if p.boxes != nil {
+			p.endLanes() // what is delivered from now on could not be noted
+		}
+	}
 	w.refetch()
 	w.epoch.cancel()
 }
@@ -164,6 +173,8 @@ func (w *Worker) report() {
 		w.unready(fmt.Sprintf("%d of %d partitions are being restored", waiting, len(w.partitions)))
 	case len(w.partitions) < len(w.assigned):
 		w.unready("partitions are assigned and not taken over yet")
+	case w.foreignAway() != "":
+		w.unready(w.foreignAway())
 	default:
 		w.notReady.Store(nil)
 	}
@@ -177,13 +188,16 @@ func (w *Worker) openEndpoints() error {
 		spec := &w.Module.Endpoints[i]
 		e := &endpoint{spec: spec, limit: newLimit(mostCalls(spec, w.Module.Application.Limits.InFlight)), close: func() {}}
 		if w.Functions != nil {
-			e.call = w.Functions
+			e.circuit = new(invoker.Circuit) // of which nobody ever tells a failure
+			e.call = func(ctx context.Context, target protocol.Address, request []byte) ([]byte, error) {
+				return w.Functions(ctx, target.Type, request)
+			}
 		} else {
 			caller, err := invoker.New(spec, metrics, w.log)
 			if err != nil {
 				return fmt.Errorf("module %s: endpoint %s: %w", spec.Position.File, spec.Functions, err)
 			}
-			e.call, e.close = caller.Call, caller.Close
+			e.call, e.close, e.circuit = caller.Call, caller.Close, caller.Circuit()
 		}
 		w.endpoints, w.byEndpoint[spec] = append(w.endpoints, e), e
 	}

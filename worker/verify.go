@@ -37,7 +37,7 @@ func (b *beginnings) verifySource(s source, progress state.Progress) error {
 	if progress.TopicID == [16]byte{} {
 		return fmt.Errorf("the application was rescaled since this worker started, and topic %s is one that it has left: restart this worker", s.topic)
 	}
-	if progress.TopicID != w.names.topicIDs[s.topic] {
+	if progress.TopicID != w.topicID(s.topic) {
 		return errRecreated(s.topic)
 	}
 	reset, offset, err := b.reset(s, progress)
@@ -65,8 +65,11 @@ func (b *beginnings) verifySource(s source, progress state.Progress) error {
 }
 
 // reset tells whether somebody has changed the group's offset of a source. An offset that is not there has expired;
-// one that was written with a barrier is a guess.
+// one that was written with a barrier is a guess. What a group has on another cluster is nothing of this application's.
 func (b *beginnings) reset(s source, progress state.Progress) (is bool, offset int64, err error) {
+	if b.far != nil {
+		return false, 0, nil
+	}
 	f := b.offsets[module.TopicPartition{Topic: s.topic, Partition: s.partition}]
 	m, ours, err := parseOffsetMetadata(f.metadata)
 	if err != nil {

@@ -37,6 +37,7 @@ type Worker struct {
 	// answerBytes are bodies that were read and not applied; past the limit no more calls are made.
 	answerBytes atomic.Int64
 	egresses    map[protocol.TypeName]bool
+	foreigns    []*foreign
 
 	// Set by prepare, before the loop begins, and never again.
 	plan          *topics.Plan
@@ -91,6 +92,7 @@ type loop struct {
 	wished     time.Time        // for a new distribution
 	retakeAt   time.Time        // when to look whether lost partitions are this worker's still; zero: not
 	growing    *growth          // nil: no ingress topic has got partitions
+	sends      dispatches
 	epoch      epoch
 
 	collected   []*kgo.Record // mailbox, egress and dead-letter records since the last cut
@@ -146,6 +148,12 @@ func New(c Config) (*Worker, error) {
 		w.SessionTimeout = defaultSessionTimeout
 	}
 	w.unready("starting")
+	if err := w.openDispatches(); err != nil {
+		return nil, err
+	}
+	if err := w.openForeign(); err != nil {
+		return nil, err
+	}
 	return w, w.openEndpoints()
 }
 
@@ -178,6 +186,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.loop.begin(background)
 	w.group = w.join()
 	w.spawn(func() { w.watchIngresses(background) })
+	for _, f := range w.foreigns {
+		w.spawn(func() { w.watchForeign(background, f) })
+	}
 	err := w.turn(ctx)
 	close(w.done)
 	cancel()
@@ -196,6 +207,11 @@ func (l *loop) begin(ctx context.Context) {
 	l.partitions, l.assigned = map[int32]*partition{}, map[int32]bool{}
 	l.restores, l.measured = map[int32]chan struct{}{}, map[int32]bool{}
 	l.registry, l.unserved = task.NewRegistry(), map[protocol.TypeName]bool{}
+	for _, e := range l.endpoints {
+		if e.spec.Generation == protocol.Generation2 {
+			l.registry.Declare(protocol.TypeName(e.spec.Functions), e.spec.States)
+		}
+	}
 	l.newEpoch()
 }
 
@@ -239,6 +255,8 @@ func (w *Worker) close() {
 			p.client.Close()
 		}
 	}
+	w.closeDispatches()
+	w.closeForeign()
 	if w.admin != nil {
 		w.admin.Close()
 	}

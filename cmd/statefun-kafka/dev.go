@@ -47,7 +47,7 @@ It is in memory: what it held is gone at the end, and the state folder is wiped 
 }
 
 func runDev(ctx context.Context, p *program, flags devFlags) error {
-	flags.module.brokers = []string{flags.addr} // beats what the module says; the port is settled below
+	flags.module.brokers, flags.module.oneCluster = []string{flags.addr}, true // beats what the module says; the port is settled below
 	m, err := flags.module.load(p)
 	if err != nil {
 		return err

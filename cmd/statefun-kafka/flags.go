@@ -85,6 +85,7 @@ func isTerminal(w io.Writer) bool {
 type moduleFlags struct {
 	paths         []string
 	brokers       []string
+	oneCluster    bool // the brokers stand for every address
 	applicationID string
 	lenient       bool
 }
@@ -117,7 +118,7 @@ func (m *moduleFlags) load(p *program) (*module.Module, error) {
 }
 
 func (m *moduleFlags) options(p *program) module.Options {
-	return module.Options{Lenient: m.lenient, Getenv: p.lookupEnv, ApplicationID: m.applicationID, Brokers: m.brokers, Check: kafka.Check}
+	return module.Options{Lenient: m.lenient, Getenv: p.lookupEnv, ApplicationID: m.applicationID, Brokers: m.brokers, OneCluster: m.oneCluster, Check: kafka.Check}
 }
 
 // topicsValue is a repeatable flag NAME or NAME:PARTITIONS.

@@ -57,6 +57,9 @@ func runValidate(p *program, flags moduleFlags) error {
 		fmt.Fprintf(p.out, "%s, %s\n", count(len(problems), "problem"), count(len(warnings), "warning"))
 		return errors.Join(errReported, problems)
 	}
+	for _, note := range m.Notes() {
+		fmt.Fprintf(p.out, "%s: note: %s\n", place(note), sentence(note))
+	}
 	fmt.Fprintln(p.out, summary(m, len(warnings)))
 	return nil
 }

@@ -12,32 +12,37 @@ import (
 var rooms = map[string][]string{
 	"protocol":  {},
 	"module":    {"protocol"},
-	"kafka":     {"module"},
+	"keystore":  {},
+	"kafka":     {"keystore", "module"},
 	"topics":    {"module", "kafka"},
 	"ingress":   {"module", "protocol"},
 	"egress":    {"module", "protocol"},
 	"router":    {"module", "protocol"},
-	"invoker":   {"module", "protocol"},
+	"invoker":   {"keystore", "module", "protocol"},
 	"state":     {"protocol"},
 	"changelog": {"state"},
 	"balance":   {},
 	"task":      {"state", "protocol"},
+	"outbox":    {"state", "egress", "protocol"},
 	"worker": {"protocol", "module", "kafka", "topics", "ingress", "egress", "router", "invoker", "state", "changelog", "balance",
-		"task"},
+		"task", "outbox"},
 	"admin":  {"module"},
 	"broker": {},
 	// What an operator does to an application that stands still, and what he looks at before it runs.
 	"rescale":            {"changelog", "kafka", "module", "protocol", "router", "state", "task", "topics"},
 	"doctor":             {"balance", "kafka", "module", "protocol", "topics", "worker"},
 	"cmd/statefun-kafka": {"worker", "module", "admin", "broker", "topics", "kafka", "protocol", "rescale", "doctor"},
-	"statefun":           {"protocol"},
-	"embedded":           {"worker", "statefun"},
-	"internal/lint":      {},
+	// The SDK is imported by programs that run no worker: it brings nothing of it along. Its test harness plays the runtime.
+	"statefun":              {},
+	"statefun/statefuntest": {"statefun", "protocol"},
+	"embedded":              {"worker", "statefun"},
+	"internal/lint":         {},
 }
 
-// testRooms may be imported by the tests of every room: the brokers that tests run against, and their clients.
-// Beside them a test may import whatever its room reaches over several arrows, to build its arguments.
-var testRooms = []string{"broker", "kafka", "test/realkafka"}
+// testRooms may be imported by the tests of every room: the brokers that tests run against, and their clients; the
+// harness that functions run in. Beside them a test may import whatever its room reaches over several arrows, to
+// build its arguments.
+var testRooms = []string{"broker", "kafka", "test/realkafka", "statefun/statefuntest"}
 
 // free are the folders whose packages no room may import, and which may import what they need.
 var free = []string{"test", "examples"}
@@ -108,10 +113,11 @@ var owners = []owner{
 	{"github.com/twmb/franz-go/pkg/kadm", []string{"kafka", "topics", "worker", "broker", "rescale", "doctor", "cmd/statefun-kafka"},
 		"the rooms of the walk see records, not the cluster"},
 	{"github.com/twmb/franz-go", []string{"kafka", "topics", "worker", "broker", "rescale", "doctor", "cmd/statefun-kafka", "balance", "ingress", "egress",
-		"router", "changelog"}, "task, state, invoker, module and protocol know nothing of Kafka"},
+		"router", "changelog", "outbox"}, "task, state, invoker, module and protocol know nothing of Kafka"},
 	{"github.com/spf13/cobra", []string{"cmd/statefun-kafka"}, "flags are the command line's"},
 	{"github.com/goccy/go-yaml", []string{"module"}, "one room reads files of the user"},
-	{"net/http", []string{"invoker", "admin", "cmd/statefun-kafka", "statefun", "embedded"}, "HTTP is called by invoker and served by admin"},
+	{"software.sslmate.com/src/go-pkcs12", []string{"keystore"}, "keys are read in one room"},
+	{"net/http", []string{"invoker", "kafka", "admin", "cmd/statefun-kafka", "statefun", "embedded"}, "HTTP is called by invoker, and by kafka for the tokens of its log-in, and served by admin"},
 }
 
 // outside checks who imports what from outside the module.

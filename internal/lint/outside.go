@@ -19,7 +19,7 @@ var openers = []opener{
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"NewClient", "NewGroupTransactSession"}, []string{"kafka", "broker"},
 		"clients are opened by kafka.Settings, which knows security and time-outs"},
 	{"net/http", []string{"Client", "Transport", "DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm"},
-		[]string{"invoker"}, "only invoker calls out over HTTP"},
+		[]string{"invoker", "kafka"}, "only invoker calls out over HTTP, and kafka for the tokens of its log-in"},
 	{"net", []string{"Dial", "DialTimeout", "DialTCP", "DialUnix", "Dialer"}, []string{"invoker", "kafka", "doctor"},
 		"connections are opened by invoker and kafka; doctor only looks whether they could be"},
 	{"crypto/tls", []string{"Dial", "DialWithDialer", "Dialer"}, []string{"invoker", "kafka", "doctor"},
@@ -80,7 +80,7 @@ func pureTask(t *tree) []Problem {
 var starts = map[string]int{
 	"admin":   1, // the HTTP server
 	"broker":  1, // the retention timer
-	"invoker": 2, // the pool
+	"invoker": 3, // the pool; one for each address of a name, whose context ends with the race for a connection
 	"state":   1, // the background flush
 	"worker":  7, // spawn, the producers' opening, the wait for a client's metadata, and what the loop starts
 	"rescale": 1, // the wait for what the producer acknowledges

@@ -48,9 +48,9 @@ type fleet struct {
 type worker struct {
 	name, dir string
 	starts    int
-	process   *process // of the last start
-	away      bool     // ended on purpose
-	admin     string   // address, empty until the process has said it
+	process   *measured // of the last start
+	away      bool      // ended on purpose
+	admin     string    // address, empty until the process has said it
 }
 
 // newFleet makes the topics, starts function and reader, and starts all workers.
@@ -98,7 +98,7 @@ func (f *fleet) start(w *worker) (err error) {
 	w.admin, w.away = "", false
 	cmd := exec.Command(f.lab.worker, "run", "--module", f.module, "--brokers", f.lab.brokers, "--log-format", "json",
 		"--state-dir", w.dir, "--admin-addr", "127.0.0.1:0", "--worker-id", w.name)
-	w.process, err = startProcess(cmd, filepath.Join(f.dir, fmt.Sprintf("%s-%d.log", w.name, w.starts)))
+	w.process, err = startMeasured(cmd, filepath.Join(f.dir, fmt.Sprintf("%s-%d.log", w.name, w.starts)))
 	return err
 }
 
@@ -106,16 +106,15 @@ func (f *fleet) start(w *worker) (err error) {
 func (f *fleet) halt(w *worker, signal syscall.Signal) error {
 	f.look(w)
 	w.away = true
-	if err := syscall.Kill(-w.process.cmd.Process.Pid, signal); err != nil {
+	if err := syscall.Kill(-w.process.PID(), signal); err != nil {
 		return fmt.Errorf("send %v to %s: %w", signal, w.name, err)
 	}
 	select {
-	case <-w.process.ended:
+	case <-w.process.Done():
 	case <-time.After(stopGrace):
 		return fmt.Errorf("%s did not end within %v after %v; its log ends with\n%s", w.name, stopGrace, signal, w.process.tail())
 	}
-	state := w.process.cmd.ProcessState
-	f.gone += state.UserTime() + state.SystemTime()
+	f.gone += w.process.Used()
 	return nil
 }
 
@@ -192,9 +191,9 @@ func (f *fleet) until(ctx context.Context, what string, patience time.Duration, 
 func (f *fleet) alive() error {
 	for _, w := range f.crew {
 		select {
-		case <-w.process.ended:
+		case <-w.process.Done():
 			if !w.away {
-				return fmt.Errorf("%s ended by itself: %w; its log ends with\n%s", w.name, w.process.err, w.process.tail())
+				return fmt.Errorf("%s ended by itself: %w; its log ends with\n%s", w.name, w.process.Err(), w.process.tail())
 			}
 		default:
 		}
@@ -213,7 +212,7 @@ func (f *fleet) tails() string {
 // get asks the worker's admin server; status 0: it does not answer yet.
 func (f *fleet) get(ctx context.Context, w *worker, path string) (status int, body string) {
 	if w.admin == "" {
-		w.admin = adminAddress(w.process.log)
+		w.admin = adminAddress(w.process.Log)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+path, nil)
 	if err != nil || w.admin == "" {

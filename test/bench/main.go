@@ -29,6 +29,7 @@ type options struct {
 	LatencyFor                  time.Duration
 	Strict, Keep                bool
 	fleetOptions
+	pressureOptions
 }
 
 // fleetOptions are about several workers of one application.
@@ -68,6 +69,7 @@ var families = strings.NewReplacer(
 	"failover-all", "failover-warm,failover-cold,failover-dead,failover-standby",
 	"planned-stop-all", "planned-stop,planned-stop-standby",
 	"rolling-all", "rolling,rolling-standby",
+	"pressure-all", "slow,outage,hang,poison-none,poison-retry,poison-dead-letter,poison-skip",
 	"scaling-all", "scaling-1,scaling-2,scaling-4")
 
 func parseFlags() (options, error) {
@@ -89,6 +91,7 @@ func parseFlags() (options, error) {
 	flag.BoolVar(&o.Keep, "keep", false, "leave the temporary folder with all logs, and say where it is")
 	flag.BoolVar(&o.Strict, "strict", false, "exit 1 when a goal is missed, or not proven because the machine was busy")
 	o.fleetOptions.add()
+	o.pressureOptions.add()
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q", flag.Arg(0))
@@ -102,7 +105,7 @@ func parseFlags() (options, error) {
 	if o.IDs > min(o.Records, o.HopRecords) {
 		return o, fmt.Errorf("--ids %d is more than the records", o.IDs)
 	}
-	return o, o.fleetOptions.check()
+	return o, errors.Join(o.fleetOptions.check(), o.pressureOptions.check())
 }
 
 // wants tells whether the system of this name is to be measured.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 const (
@@ -18,47 +20,24 @@ const (
 	stopGrace = 15 * time.Second
 )
 
-// process is a program under measure, leader of a process group of its own: all of the group counts.
-type process struct {
-	cmd   *exec.Cmd
-	log   string
-	ended chan struct{} // closed when the leader is gone
-	err   error         // of Wait; read after ended
-}
+// measured is a program under measure, leader of a process group of its own: all of the group counts.
+type measured struct{ *process.Process }
 
-// startProcess starts cmd with its output in the file log.
-func startProcess(cmd *exec.Cmd, log string) (*process, error) {
-	out, err := os.Create(log)
+// startMeasured starts cmd with its output in the file log.
+func startMeasured(cmd *exec.Cmd, log string) (*measured, error) {
+	p, err := process.Start(filepath.Base(cmd.Path), log, cmd)
 	if err != nil {
-		return nil, fmt.Errorf("create the log of %s: %w", cmd.Path, err)
+		return nil, err
 	}
-	defer out.Close()
-	if cmd.Stdout == nil {
-		cmd.Stdout = out
-	}
-	cmd.Stderr = out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
-	}
-	p := &process{cmd: cmd, log: log, ended: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.ended)
-	}()
-	return p, nil
+	return &measured{p}, nil
 }
 
 // stop ends the group: by SIGTERM first, so that a system may leave in order, then by force.
-func (p *process) stop() {
-	group := -p.cmd.Process.Pid
-	_ = syscall.Kill(group, syscall.SIGTERM)
-	select {
-	case <-p.ended:
-	case <-time.After(stopGrace):
-	}
-	_ = syscall.Kill(group, syscall.SIGKILL)
-	<-p.ended
+func (m *measured) stop() {
+	_ = syscall.Kill(-m.PID(), syscall.SIGTERM)
+	m.AwaitEnd(stopGrace)
+	_ = syscall.Kill(-m.PID(), syscall.SIGKILL)
+	<-m.Done()
 }
 
 // usage is what the processes of a group have used so far.
@@ -68,7 +47,7 @@ type usage struct {
 }
 
 // usage reads /proc for every member of the group.
-func (p *process) usage() (usage, error) {
+func (m *measured) usage() (usage, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return usage{}, err
@@ -83,12 +62,12 @@ func (p *process) usage() (usage, error) {
 		if err != nil {
 			return usage{}, fmt.Errorf("read %s: %w", path, err)
 		}
-		if group != p.cmd.Process.Pid {
+		if group != m.PID() {
 			continue
 		}
 		sum.CPU += cpu
 		if b, err = os.ReadFile(filepath.Join(filepath.Dir(path), "status")); err == nil {
-			sum.PeakRSS += parsePeak(string(b))
+			sum.PeakRSS += process.ParsePeak(string(b))
 		}
 	}
 	return sum, nil
@@ -114,23 +93,5 @@ func parseStat(s string) (group int, cpu time.Duration, err error) {
 	return group, cpu, nil
 }
 
-// parsePeak returns the bytes of VmHWM from the text of /proc/PID/status.
-func parsePeak(s string) int64 {
-	for line := range strings.Lines(s) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return n << 10
-		}
-	}
-	return 0
-}
-
-// tail returns the last lines of the process' log, for an error.
-func (p *process) tail() string {
-	b, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return strings.Join(lines[max(0, len(lines)-8):], "\n")
-}
+// tail is the end of the process' log, for an error.
+func (m *measured) tail() string { return m.Tail(8) }

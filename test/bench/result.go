@@ -38,6 +38,7 @@ type result struct {
 	Ideal       float64   `json:"idealPerSecond,omitempty"` // what the sleep alone would allow
 	Seconds     float64   `json:"seconds,omitempty"`
 	PeakEachMiB []float64 `json:"peakEachMiB,omitempty"`
+	Pressure    *pressure `json:"pressure,omitempty"`
 	// Problems is what the checker found, or why there is no figure; empty when all is right.
 	Problems []string `json:"problems,omitempty"`
 	// Missing says why the system was not measured at all, for example a toolchain that is not here.

@@ -41,9 +41,6 @@ func TestStatIsReadBehindANameWithBlanksAndParentheses(t *testing.T) {
 	if _, _, err := parseStat("71 (a) S 1"); err == nil {
 		t.Fatal("a short text was accepted")
 	}
-	if got := parsePeak("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"); got != 2<<20 {
-		t.Fatalf("peak %d", got)
-	}
 }
 
 func TestLedgerTellsWhoUsedWhat(t *testing.T) {

@@ -34,8 +34,8 @@ type run struct {
 	dir      string
 	out      string
 	endpoint string
-	function *process
-	process  *process
+	function *measured
+	process  *measured
 	reader   *reader
 	started  time.Time
 }
@@ -71,7 +71,7 @@ func (r *run) startFunction() error {
 	defer pipe.Close()
 	cmd := exec.Command(r.lab.function, append([]string{"--egress-topic", r.out}, r.flags...)...)
 	cmd.Stdout = write
-	r.function, err = startProcess(cmd, filepath.Join(r.dir, "function.log"))
+	r.function, err = startMeasured(cmd, filepath.Join(r.dir, "function.log"))
 	write.Close()
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (r *run) start() error {
 		return err
 	}
 	r.started = time.Now()
-	r.process, err = startProcess(cmd, filepath.Join(r.dir, "system.log"))
+	r.process, err = startMeasured(cmd, filepath.Join(r.dir, "system.log"))
 	return err
 }
 
@@ -103,8 +103,8 @@ func (r *run) await(ctx context.Context, n int, patience time.Duration) error {
 	select {
 	case <-r.reader.reached(n):
 		return nil
-	case <-r.process.ended:
-		return fmt.Errorf("%s ended by itself: %w; its log ends with\n%s", r.system.Title, r.process.err, r.process.tail())
+	case <-r.process.Done():
+		return fmt.Errorf("%s ended by itself: %w; its log ends with\n%s", r.system.Title, r.process.Err(), r.process.tail())
 	case <-late.C:
 		return fmt.Errorf("%s: %d of %d outputs after %v; its log ends with\n%s", r.system.Title, r.reader.progress(), n, patience, r.process.tail())
 	case <-ctx.Done():

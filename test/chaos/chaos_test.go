@@ -35,19 +35,42 @@ func TestMain(m *testing.M) {
 // TestShortRunsAreGood is the suite's short form: a few runs with little load on two versions of Kafka. The program
 // itself makes long ones.
 func TestShortRunsAreGood(t *testing.T) {
+	playShort(t, *runsFlag, *seedFlag, "--brokers", realkafka.Version4+","+realkafka.Version3)
+}
+
+// clusterSeed draws one fault of each of two kinds.
+const clusterSeed = 9
+
+func TestAShortRunOnThreeBrokersIsGoodWhileLeadersMoveAndOneIsKilled(t *testing.T) {
+	r := playShort(t, 1, clusterSeed, "--brokers", realkafka.Version4+"x3", "--faults", "leaders-elect,leader-kill")
+	if r.Faults["leaders-elect"] == 0 || r.Faults["leader-kill"] == 0 {
+		t.Errorf("the faults were %v, want both kinds", r.Faults)
+	}
+	if r.Totals.Moved == 0 || r.Totals.Internal == 0 {
+		t.Errorf("%d of the application's partitions got another leader and %d of Kafka's own, want some of both", r.Totals.Moved, r.Totals.Internal)
+	}
+}
+
+// playShort makes runs with little load, all of which must be good.
+func playShort(t *testing.T, runs int, seed uint64, form ...string) report {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("runs processes; not with -short")
 	}
 	if err := realkafka.Available(); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
-	form := []string{"--runs", fmt.Sprint(*runsFlag), "--load", "6s", "--brokers", realkafka.Version4 + "," + realkafka.Version3}
-	o, err := parseFlags(append(form, "--seed", fmt.Sprint(*seedFlag)))
+	form = append([]string{"--runs", fmt.Sprint(runs), "--load", "6s"}, form...)
+	o, err := parseFlags(append(form, "--seed", fmt.Sprint(seed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults, err := chooseFaults(o.Faults)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("seed %d; go run ./test/chaos %s --seed %d repeats it", o.Seed, strings.Join(form, " "), o.Seed)
-	r, err := play(t.Context(), o, catalogue)
+	r, err := play(t.Context(), o, faults)
 	if err != nil {
 		t.Error(err)
 	}
@@ -56,47 +79,62 @@ func TestShortRunsAreGood(t *testing.T) {
 		t.Error(err)
 	}
 	t.Log(text.String())
-	if r.Bad > 0 || len(r.Runs) != *runsFlag {
-		t.Errorf("%d of %d runs are bad, %d were made", r.Bad, *runsFlag, len(r.Runs))
+	if r.Bad > 0 || len(r.Runs) != runs {
+		t.Errorf("%d of %d runs are bad, %d were made", r.Bad, runs, len(r.Runs))
 	}
+	return r
 }
 
 const testLoad = 20 * time.Second
 
 func TestTheSameSeedDrawsTheSamePlan(t *testing.T) {
-	if one, two := draw(7, catalogue, testLoad), draw(7, catalogue, testLoad); !reflect.DeepEqual(one, two) {
+	if one, two := draw(7, catalogue, testLoad, 1), draw(7, catalogue, testLoad, 1); !reflect.DeepEqual(one, two) {
 		t.Errorf("seed 7 drew %v and %v", one, two)
 	}
-	if one, other := draw(7, catalogue, testLoad), draw(8, catalogue, testLoad); reflect.DeepEqual(one.Faults, other.Faults) {
+	if one, other := draw(7, catalogue, testLoad, 1), draw(8, catalogue, testLoad, 1); reflect.DeepEqual(one.Faults, other.Faults) {
 		t.Errorf("seeds 7 and 8 draw the same faults: %v", one)
 	}
 }
 
 func TestNeighbouringSeedsDrawEveryKindOfFault(t *testing.T) {
-	drawn := map[string]bool{}
-	for seed := range uint64(len(catalogue)) {
-		for _, f := range draw(seed+1000, catalogue, testLoad).Faults {
-			drawn[f.Kind] = true
+	for _, brokers := range []int{1, 3} {
+		drawn := map[string]bool{}
+		for seed := range uint64(len(catalogue)) {
+			for _, f := range draw(seed+1000, catalogue, testLoad, brokers).Faults {
+				drawn[f.Kind] = true
+			}
 		}
-	}
-	for _, k := range catalogue {
-		if !drawn[k.name] {
-			t.Errorf("%s was not drawn", k.name)
+		for _, k := range catalogue {
+			if drawn[k.name] && k.brokers > brokers {
+				t.Errorf("%s was drawn for %d brokers", k.name, brokers)
+			}
+			// Those that need no cluster are for runs without one.
+			if !drawn[k.name] && max(k.brokers, 1) == brokers {
+				t.Errorf("%s was not drawn for %d brokers", k.name, brokers)
+			}
 		}
 	}
 }
 
 func TestAPlanKeepsItsLimits(t *testing.T) {
 	for seed := range uint64(500) {
-		p := draw(seed, catalogue, testLoad)
+		brokers := 1 + 2*int(seed%2)
+		p := draw(seed, catalogue, testLoad, brokers)
 		if len(p.Faults) < fewestFaults || len(p.Faults) > mostFaults || p.Workers < 1 || p.Workers > mostWorkers {
 			t.Errorf("seed %d drew %v", seed, p)
 		}
+		ofSeveral := 0
 		for _, f := range p.Faults {
-			at := slices.IndexFunc(catalogue, func(k fault) bool { return k.name == f.Kind })
-			if f.after() <= 0 || f.after() >= testLoad || p.Workers < catalogue[at].workers {
+			k := catalogue[slices.IndexFunc(catalogue, func(k fault) bool { return k.name == f.Kind })]
+			if f.after() <= 0 || f.after() >= testLoad || p.Workers < k.workers || brokers < k.brokers {
 				t.Errorf("seed %d drew %v", seed, p)
 			}
+			if k.brokers > 1 {
+				ofSeveral++
+			}
+		}
+		if brokers > 1 && ofSeveral == 0 {
+			t.Errorf("seed %d drew %v for %d brokers, of which none needs them", seed, p, brokers)
 		}
 	}
 }
@@ -158,7 +196,7 @@ func TestTheReportCountsFaultsThatFellAndNamesBadRuns(t *testing.T) {
 
 func TestWrongUsageIsRefused(t *testing.T) {
 	for _, arguments := range [][]string{
-		{"--brokers", "2.0"}, {"--faults", "flood"}, {"--runs", "0"}, {"--output", "xml"}, {"more"}, {"--load", "1ms"},
+		{"--brokers", "2.0"}, {"--faults", "flood"}, {"--brokers", "4.1.0", "--faults", "leader-kill"}, {"--runs", "0"}, {"--output", "xml"}, {"more"}, {"--load", "1ms"},
 	} {
 		if code := chaos(arguments); code != exitUsage {
 			t.Errorf("%v ended with %d", arguments, code)

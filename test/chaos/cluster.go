@@ -14,21 +14,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/test/chaos/proxy"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
-// kind is a broker that the suite runs on.
+// kind is what brokers the suite runs on.
 type kind struct {
 	name     string
 	version  string
+	brokers  int
 	features map[string]int
 }
 
-// kinds are the brokers of the suite: each protocol of transactions on the newest Kafka, and the last one before it.
+// kinds are the brokers of the suite: each protocol of transactions on the newest Kafka, and the last one before it, alone
+// and as three.
 var kinds = []kind{
-	{name: realkafka.Version4, version: realkafka.Version4},
-	{name: realkafka.Version4 + "-tv1", version: realkafka.Version4, features: map[string]int{"transaction.version": 1}},
-	{name: realkafka.Version3, version: realkafka.Version3},
+	{name: realkafka.Version4, version: realkafka.Version4, brokers: 1},
+	{name: realkafka.Version4 + "-tv1", version: realkafka.Version4, brokers: 1, features: map[string]int{"transaction.version": 1}},
+	{name: realkafka.Version3, version: realkafka.Version3, brokers: 1},
+	{name: realkafka.Version4 + "x3", version: realkafka.Version4, brokers: 3},
+	{name: realkafka.Version3 + "x3", version: realkafka.Version3, brokers: 3},
 }
 
 func kindNames() (names []string) {
@@ -46,25 +51,26 @@ func findKind(name string) (kind, error) {
 	return kinds[at], nil
 }
 
-// mostWorkers is how many workers a run may have; each has a way to the broker of its own.
+// mostWorkers is how many workers a run may have; each has a way to the brokers of its own.
 const mostWorkers = 4
 
-// cluster is one broker, with a proxy for each worker and a straight way for the suite itself.
+// cluster is one broker or several, with a door for each worker and a straight way for the suite itself.
 type cluster struct {
-	kind   kind
-	broker *realkafka.Broker
-	doors  []*proxy.Proxy
-	client *kgo.Client // puts records on the partition that they name
-	admin  *kadm.Client
+	kind    kind
+	brokers *realkafka.Cluster
+	doors   []door
+	client  *kgo.Client // puts records on the partition that they name
+	admin   *kadm.Client
 
-	restarting sync.Mutex // held while the broker is away
+	away   sync.Mutex // held while a broker is away: one at a time, so that of three two are there
+	moving sync.Mutex // held while partitions are given to other brokers
 
 	mu       sync.Mutex
 	troubles int       // faults of broker or network under way
 	calm     time.Time // when the last of them ended
 }
 
-// startCluster starts a broker in a folder below dir.
+// startCluster starts the brokers in folders below dir.
 func startCluster(ctx context.Context, k kind, dir string) (_ *cluster, err error) {
 	c := &cluster{kind: k}
 	defer func() {
@@ -72,50 +78,50 @@ func startCluster(ctx context.Context, k kind, dir string) (_ *cluster, err erro
 			c.close()
 		}
 	}()
-	var listeners []realkafka.Listener
-	for i := range mostWorkers {
-		port, err := realkafka.FreePort()
-		if err != nil {
-			return nil, err
+	nodes := make([]realkafka.Options, k.brokers)
+	for i := range nodes {
+		nodes[i] = realkafka.Options{
+			Version: k.version, Dir: filepath.Join(dir, fmt.Sprintf("kafka-%s-%d", k.name, i+1)), Features: k.features,
+			Properties: map[string]string{ // of the consumer protocol, whose sessions are the broker's to set
+				"group.consumer.session.timeout.ms":        fmt.Sprint(sessionTimeout.Milliseconds()),
+				"group.consumer.min.session.timeout.ms":    fmt.Sprint(sessionTimeout.Milliseconds()),
+				"group.consumer.heartbeat.interval.ms":     "300",
+				"group.consumer.min.heartbeat.interval.ms": "300",
+			},
 		}
-		door, err := proxy.Listen(fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return nil, err
-		}
-		c.doors = append(c.doors, door)
-		listeners = append(listeners, realkafka.Listener{Name: fmt.Sprintf("DOOR%d", i), Port: port, Advertised: door.Addr()})
 	}
-	c.broker, err = realkafka.Start(ctx, realkafka.Options{
-		Version: k.version, Dir: filepath.Join(dir, "kafka-"+k.name), Listeners: listeners, Features: k.features,
-		Properties: map[string]string{ // of the consumer protocol, whose sessions are the broker's to set
-			"group.consumer.session.timeout.ms":        fmt.Sprint(sessionTimeout.Milliseconds()),
-			"group.consumer.min.session.timeout.ms":    fmt.Sprint(sessionTimeout.Milliseconds()),
-			"group.consumer.heartbeat.interval.ms":     "300",
-			"group.consumer.min.heartbeat.interval.ms": "300",
-		},
-	})
-	if err != nil {
+	for i := range mostWorkers {
+		d, err := newDoor(i, nodes)
+		c.doors = append(c.doors, d)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if c.brokers, err = realkafka.StartCluster(ctx, nodes...); err != nil {
 		return nil, err
 	}
-	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.broker.Addr()), kgo.ProducerLinger(0),
+	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.addrs()...), kgo.ProducerLinger(0),
 		kgo.MetadataMinAge(100*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.AlwaysRetryEOF()) // a broker that goes away is no fault of the load
 	if err != nil {
-		return nil, fmt.Errorf("open a client of %s: %w", c.broker.Addr(), err)
+		return nil, fmt.Errorf("open a client of %v: %w", c.addrs(), err)
 	}
 	c.admin = kadm.NewClient(c.client)
 	return c, nil
 }
 
+// addrs are the addresses of the brokers, with no proxy between.
+func (c *cluster) addrs() []string { return strings.Split(c.brokers.Addr(), ",") }
+
 func (c *cluster) close() {
 	if c.client != nil {
 		c.client.Close()
 	}
-	for _, door := range c.doors {
-		door.Close()
+	for _, d := range c.doors {
+		d.close()
 	}
-	if c.broker != nil {
-		_ = c.broker.Kill()
+	if c.brokers != nil {
+		_ = c.brokers.Kill()
 	}
 }
 
@@ -141,34 +147,44 @@ func (c *cluster) disturbed(since time.Time) bool {
 
 // turn changes the weather of all workers.
 func (c *cluster) turn(w proxy.Weather) {
-	for _, door := range c.doors {
-		door.Turn(w)
+	for _, d := range c.doors {
+		d.turn(w)
 	}
 }
 
-// restart ends the broker and runs it again.
-func (c *cluster) restart(ctx context.Context, away time.Duration, end func(*realkafka.Broker) error) error {
-	c.restarting.Lock()
-	defer c.restarting.Unlock()
+// without ends a broker, waits for as long as meanwhile takes, and runs it again. The caller holds away.
+func (c *cluster) without(ctx context.Context, id int32, end func(*realkafka.Broker) error, meanwhile func()) error {
 	defer c.disturb()()
-	if err := end(c.broker); err != nil {
+	b := c.brokers.Broker(id)
+	if err := end(b); err != nil {
 		return err
 	}
-	pause(ctx, away)
-	return c.broker.Restart(context.WithoutCancel(ctx))
+	meanwhile()
+	return b.Restart(context.WithoutCancel(ctx))
 }
 
-// createTopics makes topics and waits until they have leaders.
+// stall lets a broker stand still for as long as meanwhile takes. The caller holds away.
+func (c *cluster) stall(id int32, meanwhile func()) error {
+	defer c.disturb()()
+	b := c.brokers.Broker(id)
+	if err := b.Stall(); err != nil {
+		return err
+	}
+	meanwhile()
+	return b.Resume()
+}
+
+// createTopics makes topics with as many copies as the cluster gives by itself, and waits until they have leaders.
 func (c *cluster) createTopics(ctx context.Context, partitions map[string]int32) error {
 	for name, n := range partitions {
-		answer, err := c.admin.CreateTopic(ctx, n, 1, nil, name)
+		answer, err := c.admin.CreateTopic(ctx, n, -1, nil, name)
 		if err = errors.Join(err, answer.Err); err != nil {
 			return fmt.Errorf("create topic %s: %w", name, err)
 		}
 	}
 	for name, n := range partitions {
 		for !c.usable(ctx, name, n) {
-			if !pause(ctx, 20*time.Millisecond) {
+			if !process.Pause(ctx, 20*time.Millisecond) {
 				return fmt.Errorf("wait for topic %s to have leaders: %w", name, ctx.Err())
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 func oldDisk(h *hazard) {
@@ -17,7 +19,7 @@ func oldDisk(h *hazard) {
 		} else {
 			f.kill(s)
 		}
-		h.run.check(copyFolder(old, s.folder))
+		h.run.check(os.CopyFS(old, os.DirFS(s.folder)))
 		f.start(s)
 		f.awaitReady(h.ctx, s)
 		h.pause(time.Second, 5*time.Second)
@@ -25,7 +27,7 @@ func oldDisk(h *hazard) {
 		h.run.check(os.RemoveAll(s.folder))
 		h.run.check(os.Rename(old, s.folder))
 		h.note("%s", s.name)
-		pause(h.ctx, h.soonOrLate())
+		process.Pause(h.ctx, h.soonOrLate())
 		f.start(s)
 	})
 }
@@ -63,7 +65,7 @@ func diskFull(h *hazard) {
 		h.note("%s, full from the start: %v", s.name, tiny)
 		h.endFull(s)
 		s.folder, s.size = real, ""
-		pause(h.ctx, h.soonOrLate())
+		process.Pause(h.ctx, h.soonOrLate())
 		f.start(s)
 	})
 }
@@ -72,31 +74,31 @@ func diskFull(h *hazard) {
 // has to name the disk.
 func (h *hazard) endFull(s *slot) {
 	w := s.worker
-	byItself := w.awaitEnd(fullFor)
+	byItself := w.AwaitEnd(fullFor)
 	if !byItself {
 		w.signal(syscall.SIGTERM)
-		if !w.awaitEnd(stopLimit) {
+		if !w.AwaitEnd(stopLimit) {
 			if !h.run.cluster.disturbed(time.Now().Add(-stopLimit - sessionTimeout)) {
-				h.run.violate("stop", "%s did not stop within %v on a full disk; its log is %s", s.name, stopLimit, w.log)
+				h.run.violate("stop", "%s did not stop within %v on a full disk; its log is %s", s.name, stopLimit, w.Log)
 			}
 			w.signal(syscall.SIGQUIT)
-			w.awaitEnd(5 * time.Second)
+			w.AwaitEnd(5 * time.Second)
 		}
 	}
 	w.kill()
-	named := w.find("no space left") != ""
-	h.note("%s ended by itself: %v, code %d, named the disk: %v", s.name, byItself, w.code(), named)
+	named := w.Find("no space left") != ""
+	h.note("%s ended by itself: %v, code %d, named the disk: %v", s.name, byItself, w.Code(), named)
 	if byItself && !named {
-		h.run.violate("end", "%s ended on a full disk with code %d and does not say so:\n%s", s.name, w.code(), w.tail(5))
+		h.run.violate("end", "%s ended on a full disk with code %d and does not say so:\n%s", s.name, w.Code(), w.Tail(5))
 	}
 }
 
 // fill writes to a folder in a process' own file system until nothing more goes in.
-func fill(p *process, folder string) error {
-	path := filepath.Join("/proc", fmt.Sprint(p.cmd.Process.Pid), "root", folder, "ballast")
+func fill(p *child, folder string) error {
+	path := filepath.Join("/proc", fmt.Sprint(p.PID()), "root", folder, "ballast")
 	file, err := os.Create(path)
 	if err != nil {
-		if p.ended() {
+		if p.Ended() {
 			return nil
 		}
 		return err
@@ -125,7 +127,7 @@ func copiedDisk(h *hazard) {
 		other := s.folder + "-copy"
 		h.run.check(os.RemoveAll(other))
 		f.kill(s)
-		h.run.check(copyFolder(other, s.folder))
+		h.run.check(os.CopyFS(other, os.DirFS(s.folder)))
 		f.start(s)
 		f.awaitReady(h.ctx, s)
 		h.pause(0, time.Second)
@@ -150,33 +152,33 @@ func (h *hazard) contest(f *fleet, s *slot, folder, name string) {
 		return
 	}
 	defer first.told.Store(false)
-	for !first.ended() && !second.ended() && pause(h.ctx, 20*time.Millisecond) {
+	for !first.Ended() && !second.Ended() && process.Pause(h.ctx, 20*time.Millisecond) {
 		if time.Since(began) > contestLimit && !h.run.cluster.disturbed(began) {
-			h.run.violate("name", "two workers called %s run side by side for %v; their logs are %s and %s", s.name, contestLimit, first.log, second.log)
+			h.run.violate("name", "two workers called %s run side by side for %v; their logs are %s and %s", s.name, contestLimit, first.Log, second.Log)
 			break
 		}
 		if time.Since(began) > 3*contestLimit {
 			break
 		}
 	}
-	pause(h.ctx, sessionTimeout) // the one that is left must stay
+	process.Pause(h.ctx, sessionTimeout) // the one that is left must stay
 	h.settleContest(f, s, first, second, folder)
 }
 
-func (h *hazard) settleContest(f *fleet, s *slot, first, second *process, folder string) {
-	for which, p := range map[string]*process{"first": first, "second": second} {
-		if p.ended() {
-			h.note("the %s %s ended with code %d", which, s.name, p.code())
-			if p.find("name") == "" && p.find("copied") == "" {
-				h.run.violate("name", "the %s of two workers called %s ended and does not say why:\n%s", which, s.name, p.tail(5))
+func (h *hazard) settleContest(f *fleet, s *slot, first, second *child, folder string) {
+	for which, p := range map[string]*child{"first": first, "second": second} {
+		if p.Ended() {
+			h.note("the %s %s ended with code %d", which, s.name, p.Code())
+			if p.Find("name") == "" && p.Find("copied") == "" {
+				h.run.violate("name", "the %s of two workers called %s ended and does not say why:\n%s", which, s.name, p.Tail(5))
 			}
 		}
 	}
 	switch {
-	case first.ended() && second.ended():
-		h.run.violate("name", "both workers called %s ended; their logs are %s and %s", s.name, first.log, second.log)
+	case first.Ended() && second.Ended():
+		h.run.violate("name", "both workers called %s ended; their logs are %s and %s", s.name, first.Log, second.Log)
 		f.start(s)
-	case first.ended():
+	case first.Ended():
 		s.worker, s.folder = second, folder
 	default:
 		second.kill()

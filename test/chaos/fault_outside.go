@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/test/chaos/proxy"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -33,10 +34,14 @@ func brokerKill(h *hazard)    { h.restartBroker((*realkafka.Broker).Kill) }
 func brokerRestart(h *hazard) { h.restartBroker((*realkafka.Broker).End) }
 
 func (h *hazard) restartBroker(end func(*realkafka.Broker) error) {
-	began := time.Now()
-	h.run.check(h.run.cluster.restart(h.ctx, h.between(0, 2*time.Second), end))
-	h.note("it answers again after %v", time.Since(began).Round(time.Millisecond))
+	h.run.cluster.away.Lock()
+	defer h.run.cluster.away.Unlock()
+	began, id := time.Now(), h.anyBroker()
+	h.run.check(h.run.cluster.without(h.ctx, id, end, func() { h.pause(0, 2*time.Second) }))
+	h.note("broker %d answers again after %v", id, time.Since(began).Round(time.Millisecond))
 }
+
+func (h *hazard) anyBroker() int32 { return 1 + h.random.Int32N(int32(h.run.cluster.kind.brokers)) }
 
 // weather is how the network fails.
 func (h *hazard) weather() (proxy.Weather, string) {
@@ -55,7 +60,7 @@ func netDown(h *hazard) {
 	h.note("%s for %v", name, d.Round(time.Millisecond))
 	defer h.run.cluster.disturb()()
 	h.run.cluster.turn(w)
-	pause(h.ctx, d)
+	process.Pause(h.ctx, d)
 	h.run.cluster.turn(proxy.Fair)
 }
 
@@ -67,9 +72,9 @@ func netCut(h *hazard) {
 		h.note("%s %s for %v", s.name, name, d.Round(time.Millisecond))
 		for i, door := range h.run.cluster.doors {
 			if f.slots[i] == s {
-				door.Turn(w)
-				pause(h.ctx, d)
-				door.Turn(proxy.Fair)
+				door.turn(w)
+				process.Pause(h.ctx, d)
+				door.turn(proxy.Fair)
 			}
 		}
 	})
@@ -81,7 +86,7 @@ func netBreak(h *hazard) {
 	h.note("%d times", n)
 	for range n {
 		for _, door := range h.run.cluster.doors {
-			door.Break()
+			door.breakAll()
 		}
 		h.pause(20*time.Millisecond, 800*time.Millisecond)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // hazard is one fault under way.
@@ -21,7 +23,7 @@ func (h *hazard) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(h.random.Int64N(int64(to-from)))
 }
 
-func (h *hazard) pause(from, to time.Duration) { pause(h.ctx, h.between(from, to)) }
+func (h *hazard) pause(from, to time.Duration) { process.Pause(h.ctx, h.between(from, to)) }
 
 func (h *hazard) note(format string, args ...any) { h.run.note(h.kind+": "+format, args...) }
 
@@ -54,7 +56,7 @@ func kill(h *hazard) {
 		f.kill(s)
 		away := h.soonOrLate()
 		h.note("%s for %v", s.name, away.Round(time.Millisecond))
-		pause(h.ctx, away)
+		process.Pause(h.ctx, away)
 		f.start(s)
 	})
 }
@@ -62,7 +64,7 @@ func kill(h *hazard) {
 func killTwice(h *hazard) {
 	h.withWorker(func(f *fleet, s *slot) {
 		f.kill(s)
-		pause(h.ctx, h.soonOrLate())
+		process.Pause(h.ctx, h.soonOrLate())
 		f.start(s)
 		if h.random.IntN(2) == 0 {
 			h.pause(0, 600*time.Millisecond)
@@ -73,7 +75,7 @@ func killTwice(h *hazard) {
 			h.note("%s just when it was ready", s.name)
 		}
 		f.kill(s)
-		pause(h.ctx, h.soonOrLate())
+		process.Pause(h.ctx, h.soonOrLate())
 		f.start(s)
 	})
 }
@@ -86,14 +88,14 @@ func killTakeover(h *hazard) {
 				h.pause(0, 600*time.Millisecond)
 			} else {
 				f.kill(first)
-				pause(h.ctx, sessionTimeout)
+				process.Pause(h.ctx, sessionTimeout)
 				h.pause(0, 800*time.Millisecond)
 			}
 			f.kill(second)
 			h.note("%s, then %s", first.name, second.name)
-			pause(h.ctx, h.soonOrLate())
+			process.Pause(h.ctx, h.soonOrLate())
 			f.start(second)
-			pause(h.ctx, h.soonOrLate())
+			process.Pause(h.ctx, h.soonOrLate())
 			f.start(first)
 		})
 	})
@@ -104,7 +106,7 @@ func stall(h *hazard) {
 		d := sessionTimeout + h.between(500*time.Millisecond, 5*time.Second)
 		h.note("%s for %v", s.name, d.Round(time.Millisecond))
 		s.worker.signal(syscall.SIGSTOP)
-		pause(h.ctx, d)
+		process.Pause(h.ctx, d)
 		s.worker.signal(syscall.SIGCONT)
 	})
 }
@@ -136,7 +138,7 @@ func wipe(h *hazard) {
 		f.kill(s)
 		h.run.check(os.RemoveAll(s.folder))
 		h.note("%s", s.name)
-		pause(h.ctx, h.soonOrLate())
+		process.Pause(h.ctx, h.soonOrLate())
 		f.start(s)
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 const (
@@ -26,18 +28,18 @@ const (
 	restartPause = 500 * time.Millisecond
 )
 
-// slot is the place of one worker: its name, its disk and its way to the broker. Whoever holds mu decides about it.
+// slot is the place of one worker: its name, its disk and its way to the brokers. Whoever holds mu decides about it.
 type slot struct {
 	mu     sync.Mutex
 	name   string
 	folder string
 	door   string
-	worker *process // nil before the first start and after a wanted end
-	size   string   // of its disk; empty: as large as it gets
+	worker *child // nil before the first start and after a wanted end
+	size   string // of its disk; empty: as large as it gets
 	began  time.Time
 }
 
-func (s *slot) running() bool { return s.worker != nil && !s.worker.ended() }
+func (s *slot) running() bool { return s.worker != nil && !s.worker.Ended() }
 
 // fleet is the workers of one run, and their supervisor.
 type fleet struct {
@@ -54,7 +56,7 @@ func newFleet(r *run, program, module string) *fleet {
 	for i := range mostWorkers {
 		name := fmt.Sprintf("w%d", i)
 		f.slots = append(f.slots, &slot{
-			name: name, folder: filepath.Join(r.dir, "state-"+name), door: r.cluster.doors[i].Addr(),
+			name: name, folder: filepath.Join(r.dir, "state-"+name), door: r.cluster.doors[i].addr(),
 		})
 	}
 	f.ended.Go(f.supervise)
@@ -82,11 +84,11 @@ func (f *fleet) supervise() {
 }
 
 func (f *fleet) revive(s *slot) {
-	if s.worker == nil || !s.worker.ended() {
+	if s.worker == nil || !s.worker.Ended() {
 		return
 	}
 	if !s.worker.told.Load() {
-		f.run.violate("end", "%s ended by itself with code %d; the end of its log %s:\n%s", s.name, s.worker.code(), s.worker.log, s.worker.tail(6))
+		f.run.violate("end", "%s ended by itself with code %d; the end of its log %s:\n%s", s.name, s.worker.Code(), s.worker.Log, s.worker.Tail(6))
 	}
 	f.run.note("%s is started again by the supervisor", s.name)
 	f.start(s)
@@ -153,24 +155,24 @@ func (f *fleet) stop(s *slot) {
 		return
 	}
 	w := s.worker
-	w.await(context.Background(), startLimit, `"admin":`) // a process that has hardly begun ends by any signal
+	w.Await(context.Background(), startLimit, `"admin":`) // a process that has hardly begun ends by any signal
 	began := time.Now()
 	w.told.Store(true)
 	w.signal(syscall.SIGTERM)
-	inTime := w.awaitEnd(stopLimit)
+	inTime := w.AwaitEnd(stopLimit)
 	took := time.Since(began)
 	if !inTime {
 		w.signal(syscall.SIGQUIT) // its goroutines go to its log
-		w.awaitEnd(5 * time.Second)
+		w.AwaitEnd(5 * time.Second)
 		w.kill()
 	}
 	if f.run.cluster.disturbed(began.Add(-sessionTimeout)) {
 		return // without a broker it may leave things behind
 	}
 	if !inTime {
-		f.run.violate("stop", "%s did not stop within %v; its goroutines are in %s", s.name, stopLimit, w.log)
-	} else if w.code() != 0 {
-		f.run.violate("stop", "%s stopped after %v with code %d:\n%s", s.name, took.Round(time.Millisecond), w.code(), w.tail(5))
+		f.run.violate("stop", "%s did not stop within %v; its goroutines are in %s", s.name, stopLimit, w.Log)
+	} else if w.Code() != 0 {
+		f.run.violate("stop", "%s stopped after %v with code %d:\n%s", s.name, took.Round(time.Millisecond), w.Code(), w.Tail(5))
 	}
 }
 
@@ -179,7 +181,7 @@ func (s *slot) ready() bool {
 	if !s.running() {
 		return false
 	}
-	admin := attribute(s.worker.find(`"admin":`), "admin")
+	admin := process.Attribute(s.worker.Find(`"admin":`), "admin")
 	if admin == "" {
 		return false
 	}
@@ -196,7 +198,7 @@ func (f *fleet) awaitReady(ctx context.Context, s *slot) bool {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	for !s.ready() {
-		if !s.running() || !pause(ctx, 10*time.Millisecond) {
+		if !s.running() || !process.Pause(ctx, 10*time.Millisecond) {
 			return false
 		}
 	}
@@ -218,7 +220,7 @@ func (f *fleet) take(ctx context.Context, random *rand.Rand) *slot {
 			}
 			s.mu.Unlock()
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !process.Pause(ctx, 20*time.Millisecond) {
 			return nil
 		}
 	}
@@ -237,7 +239,7 @@ func (f *fleet) grow(ctx context.Context, n int) {
 			f.start(s)
 		}
 		s.mu.Unlock()
-		pause(ctx, 50*time.Millisecond)
+		process.Pause(ctx, 50*time.Millisecond)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -87,7 +88,7 @@ func serveFunctions(arguments []string) error {
 func (h *host) call(w http.ResponseWriter, r *http.Request) {
 	switch mood := h.mood.Load(); {
 	case mood == moodSlow:
-		if !pause(r.Context(), rand.N(slowest)) {
+		if !process.Pause(r.Context(), rand.N(slowest)) {
 			return
 		}
 	case mood == moodHang:
@@ -113,7 +114,7 @@ func (h *host) lose(w http.ResponseWriter, r *http.Request) {
 	if rand.IntN(2) == 0 {
 		panic(http.ErrAbortHandler)
 	}
-	pause(context.WithoutCancel(r.Context()), callBudget+rand.N(callBudget))
+	process.Pause(context.WithoutCancel(r.Context()), callBudget+rand.N(callBudget))
 	w.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
@@ -125,7 +126,7 @@ type functions struct {
 	args    []string
 	addr    string
 	log     string
-	process *process
+	process *child
 }
 
 // startFunctions starts the function process on a port that it keeps over its restarts.
@@ -150,7 +151,7 @@ func (f *functions) url() string { return "http://" + f.addr + "/functions" }
 func (f *functions) feel(ctx context.Context, mood string) error {
 	for {
 		err := f.tell(ctx, mood)
-		if err == nil || !pause(ctx, 20*time.Millisecond) {
+		if err == nil || !process.Pause(ctx, 20*time.Millisecond) {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/history"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // loadTick is how often the load adds records; a burst has burstFactor times as many.
@@ -35,7 +36,7 @@ func (r *run) feed(feeding, ctx context.Context) error {
 		})
 	}
 	share := float64(r.options.Rate) * loadTick.Seconds()
-	for due := share; pause(feeding, loadTick); due += share {
+	for due := share; process.Pause(feeding, loadTick); due += share {
 		if random.IntN(burstOneIn) == 0 {
 			due += burstFactor * share
 		}
@@ -82,8 +83,8 @@ type entries struct {
 // delivery is an input at an address: a record with several targets is one input to each.
 type delivery struct{ input, address string }
 
-func readEntries(broker, topic string) (*entries, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
+func readEntries(brokers []string, topic string) (*entries, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {

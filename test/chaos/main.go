@@ -1,5 +1,5 @@
-// Command chaos runs workers on a real Kafka under random load, lets faults fall on workers, disks, functions, network
-// and broker, and holds everything that is left against a model.
+// Command chaos runs workers on a real Kafka, of one broker or of three, under random load, lets faults fall on workers,
+// disks, functions, network and brokers, and holds everything that is left against a model.
 //
 // Everything random follows from a seed, which is printed; the same seed gives the same load and the same faults at the
 // same times, as far as processes repeat.
@@ -41,8 +41,9 @@ Each run starts workers on a real Kafka, gives them random trees of commands ove
 lets 2 to 4 faults fall on them, waits until everything is done, and then checks that every effect happened exactly once
 and in order, that functions, changelog and disks agree on every state, and that nothing is left open.
 
-  go run ./test/chaos                                        30 runs on all brokers: about 25 minutes
+  go run ./test/chaos                                        30 runs on all brokers: about 35 minutes
   go run ./test/chaos --runs 5 --brokers 4.1.0 --seed 7
+  go run ./test/chaos --runs 7 --brokers 4.1.0x3             on three brokers, with faults that need them
   go run ./test/chaos --runs 4 --faults stall,net-cut
   go run ./test/chaos --list                                 the kinds of faults
 
@@ -62,7 +63,7 @@ func parseFlags(arguments []string) (o options, err error) {
 	flags.IntVar(&o.Rate, "rate", 100, "ingress records a second; each leads to some three inputs")
 	flags.DurationVar(&o.Load, "load", 18*time.Second, "how long the load of a run lasts")
 	flags.StringVar(&o.Faults, "faults", "", "only these kinds of faults, as a list with commas")
-	flags.StringVar(&o.Brokers, "brokers", strings.Join(kindNames(), ","), "brokers to run on; tv1 means transaction.version 1")
+	flags.StringVar(&o.Brokers, "brokers", strings.Join(kindNames(), ","), "brokers to run on; tv1 means transaction.version 1, x3 a cluster of three")
 	flags.StringVar(&o.Worker, "worker", "", "the worker's program; default: built from this repository")
 	flags.StringVar(&o.Dir, "dir", "", "where to make the folder of logs and data; default: the system's")
 	flags.StringVar(&o.Output, "output", "text", "text or json; progress goes to standard error")
@@ -137,6 +138,12 @@ func chaos(arguments []string) int {
 	if o.List {
 		list()
 		return exitGood
+	}
+	for _, k := range o.kinds {
+		if len(fitting(faults, k.brokers)) == 0 {
+			fmt.Fprintf(os.Stderr, "chaos: none of --faults %s can fall on %s, which is %d broker\n", o.Faults, k.name, k.brokers)
+			return exitUsage
+		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()

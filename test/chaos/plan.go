@@ -29,14 +29,23 @@ func (f plannedFault) after() time.Duration { return time.Duration(f.AfterMs) * 
 
 const fewestFaults, mostFaults = 2, 4
 
-// draw makes the plan of a run. The first kind of fault follows from the seed's place among its neighbours, so that as
-// many runs as there are kinds have each of them at least once.
-func draw(seed uint64, kinds []fault, load time.Duration) plan {
+// draw makes the plan of a run on so many brokers. The first kind of fault follows from the seed's place among its
+// neighbours, so that as many runs as there are kinds have each of them at least once. On several brokers it is one that
+// needs them, and half of the others are too.
+func draw(seed uint64, kinds []fault, load time.Duration, brokers int) plan {
 	random := rand.New(rand.NewPCG(seed, 0xc4a05))
 	p := plan{Seed: seed, Workers: 1 + random.IntN(3), Standbys: random.IntN(2)}
+	kinds = fitting(kinds, brokers)
+	special := slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return f.brokers < brokers })
+	if brokers == 1 || len(special) == 0 {
+		special = kinds
+	}
 	for i := range fewestFaults + random.IntN(mostFaults-fewestFaults+1) {
-		k := kinds[seed%uint64(len(kinds))]
-		if i > 0 {
+		k := special[seed%uint64(len(special))]
+		switch {
+		case i > 0 && brokers > 1 && random.IntN(2) == 0:
+			k = special[random.IntN(len(special))]
+		case i > 0:
 			k = kinds[random.IntN(len(kinds))]
 		}
 		p.Workers = max(p.Workers, k.workers)
@@ -45,6 +54,11 @@ func draw(seed uint64, kinds []fault, load time.Duration) plan {
 	}
 	slices.SortFunc(p.Faults, func(a, b plannedFault) int { return int(a.AfterMs - b.AfterMs) })
 	return p
+}
+
+// fitting are the kinds that can fall on so many brokers.
+func fitting(kinds []fault, brokers int) []fault {
+	return slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return f.brokers > brokers })
 }
 
 func (p plan) String() string {
@@ -64,30 +78,38 @@ type fault struct {
 	name, text string
 	workers    int // how many there must be at least
 	do         func(*hazard)
+	brokers    int // how many there must be at least; 0 means any
 }
 
 // catalogue are all kinds of faults.
 var catalogue = []fault{
-	{"kill", "kill -9 a worker and start it again", 1, kill},
-	{"kill-twice", "kill -9 a worker, and again while it starts", 1, killTwice},
-	{"kill-takeover", "kill -9 or stop a worker, and kill -9 another that is taking its partitions over", 2, killTakeover},
-	{"stall", "SIGSTOP a worker past its session time-out, then SIGCONT", 1, stall},
-	{"rolling", "stop and start every worker, one after the other", 2, rolling},
-	{"scale", "start workers up to 4, then go down to 2", 1, scale},
-	{"wipe", "kill -9 a worker, delete its disk, start it again", 1, wipe},
-	{"old-disk", "put a worker's disk back from an older copy", 1, oldDisk},
-	{"disk-full", "let a worker run, or start, on a disk that is full", 2, diskFull},
-	{"same-id", "start a second worker with the same --worker-id", 1, sameID},
-	{"copied-disk", "start a second worker on a copy of a worker's disk", 1, copiedDisk},
-	{"fn-kill", "kill -9 the function process", 1, functionKill},
-	{"fn-slow", "functions take up to 1.5 s longer", 1, functionSlow},
-	{"fn-hang", "functions do not answer", 1, functionHang},
-	{"fn-twice", "functions carry calls out and answer too late or not at all, so that they answer twice", 1, functionTwice},
-	{"broker-kill", "kill -9 the broker and start it again", 1, brokerKill},
-	{"broker-restart", "stop the broker cleanly and start it again", 1, brokerRestart},
-	{"net-down", "no worker reaches the broker, up to 30 s; connections break, or their bytes vanish", 1, netDown},
-	{"net-cut", "one worker does not reach the broker, past its session time-out", 1, netCut},
-	{"net-break", "all connections break, several times", 1, netBreak},
+	{"kill", "kill -9 a worker and start it again", 1, kill, 0},
+	{"kill-twice", "kill -9 a worker, and again while it starts", 1, killTwice, 0},
+	{"kill-takeover", "kill -9 or stop a worker, and kill -9 another that is taking its partitions over", 2, killTakeover, 0},
+	{"stall", "SIGSTOP a worker past its session time-out, then SIGCONT", 1, stall, 0},
+	{"rolling", "stop and start every worker, one after the other", 2, rolling, 0},
+	{"scale", "start workers up to 4, then go down to 2", 1, scale, 0},
+	{"wipe", "kill -9 a worker, delete its disk, start it again", 1, wipe, 0},
+	{"old-disk", "put a worker's disk back from an older copy", 1, oldDisk, 0},
+	{"disk-full", "let a worker run, or start, on a disk that is full", 2, diskFull, 0},
+	{"same-id", "start a second worker with the same --worker-id", 1, sameID, 0},
+	{"copied-disk", "start a second worker on a copy of a worker's disk", 1, copiedDisk, 0},
+	{"fn-kill", "kill -9 the function process", 1, functionKill, 0},
+	{"fn-slow", "functions take up to 1.5 s longer", 1, functionSlow, 0},
+	{"fn-hang", "functions do not answer", 1, functionHang, 0},
+	{"fn-twice", "functions carry calls out and answer too late or not at all, so that they answer twice", 1, functionTwice, 0},
+	{"broker-kill", "kill -9 a broker and start it again", 1, brokerKill, 0},
+	{"broker-restart", "stop a broker cleanly and start it again", 1, brokerRestart, 0},
+	{"net-down", "no worker reaches a broker, up to 30 s; connections break, or their bytes vanish", 1, netDown, 0},
+	{"net-cut", "one worker reaches no broker, past its session time-out", 1, netCut, 0},
+	{"net-break", "all connections break, several times", 1, netBreak, 0},
+	{"leader-kill", "kill -9 the broker that leads a partition of the application, and start it again", 1, leaderKill, 3},
+	{"coordinator-kill", "kill -9 the broker that has the group or transactions, and start it again", 1, coordinatorKill, 3},
+	{"broker-stall", "SIGSTOP a broker, mostly until it has lost what it led, then SIGCONT", 1, brokerStall, 3},
+	{"broker-rolling", "stop and start every broker, one after the other", 1, brokerRolling, 3},
+	{"leaders-elect", "let other brokers lead half of all partitions, several times, by preferred-leader elections", 1, leadersElect, 3},
+	{"leaders-reassign", "take half of all partitions from the brokers that lead them, and give them back", 1, leadersReassign, 3},
+	{"net-part", "one worker does not reach one of the brokers", 1, partWay, 3},
 }
 
 // chooseFaults are the kinds of a comma separated list, or all.

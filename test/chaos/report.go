@@ -73,6 +73,8 @@ func (r report) writeText(w io.Writer) error {
 		{"states in the changelog against functions", f.States},
 		{"partitions on disks against the changelog", f.Stores},
 		{"rows on disks against the changelog", f.Stored},
+		{"changes of leader of the application's partitions", f.Moved},
+		{"changes of leader of Kafka's own partitions", f.Internal},
 	} {
 		fmt.Fprintf(t, "%s\t%d\t\n", line.what, line.n)
 	}

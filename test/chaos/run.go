@@ -12,6 +12,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/test/chaos/proxy"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // partitions is the number of partitions of the application under test.
@@ -48,6 +49,7 @@ type run struct {
 	mu         sync.Mutex
 	violations []violation
 	missed     map[string]int // faults that found nobody to fall on
+	moves      moves          // of leaders, while the faults fell
 }
 
 // violation is one broken promise.
@@ -96,7 +98,7 @@ func newRun(ctx context.Context, o options, p plan, c *cluster, dir, worker stri
 	}
 	r.generator = load.NewGenerator(p.Seed, r.ingresses, keys)
 	r.generator.Fan, r.generator.Late = 40, lateDelay
-	if r.entries, err = readEntries(c.broker.Addr(), r.out); err != nil {
+	if r.entries, err = readEntries(c.addrs(), r.out); err != nil {
 		return nil, err
 	}
 	r.fleet = newFleet(r, worker, module)
@@ -137,7 +139,7 @@ spec:
     - session.timeout.ms: "%[9]d"
   topics:
 `, r.id, partitions, load.Namespace, r.functions.url(), callBudget, r.settings(), egressName,
-		r.cluster.doors[0].Addr(), sessionTimeout.Milliseconds())
+		r.cluster.doors[0].addr(), sessionTimeout.Milliseconds())
 	for _, in := range r.ingresses {
 		text += fmt.Sprintf("    - topic: %s\n      valueType: %s\n      targets:\n", in.Topic, load.CommandType)
 		for _, target := range in.Targets {
@@ -214,9 +216,10 @@ func (r *run) play(ctx context.Context) error {
 		ready := r.fleet.awaitReady(ctx, s)
 		s.mu.Unlock()
 		if !ready {
-			r.violate("start", "%s was not ready within %v; its log is %s", s.name, readyLimit, s.worker.log)
+			r.violate("start", "%s was not ready within %v; its log is %s", s.name, readyLimit, s.worker.Log)
 		}
 	}
+	leaders := r.cluster.watchLeaders()
 	r.began = time.Now()
 	feeding, stopFeed := context.WithTimeout(ctx, r.options.Load)
 	defer stopFeed()
@@ -227,11 +230,13 @@ func (r *run) play(ctx context.Context) error {
 	}
 	busy.Wait()
 	r.cluster.turn(proxy.Fair)
+	r.moves = leaders.stop()
+	r.note("leaders moved: %+v", r.moves)
 	return context.Cause(ctx)
 }
 
 func (r *run) inject(ctx context.Context, planned plannedFault) {
-	if !pause(ctx, planned.after()) {
+	if !process.Pause(ctx, planned.after()) {
 		return
 	}
 	for _, k := range catalogue {

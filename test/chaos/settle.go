@@ -12,6 +12,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/test/chaos/audit"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/history"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 const (
@@ -36,6 +37,8 @@ type figures struct {
 	Stores    int `json:"storedPartitions"`
 	Stored    int `json:"storedRows"`
 	Level     int `json:"partitionsLevelOnDisk"`
+	Moved     int `json:"leadersMoved"`
+	Internal  int `json:"internalLeadersMoved"`
 }
 
 func (f *figures) add(o figures) {
@@ -49,6 +52,8 @@ func (f *figures) add(o figures) {
 	f.Stores += o.Stores
 	f.Stored += o.Stored
 	f.Level += o.Level
+	f.Moved += o.Moved
+	f.Internal += o.Internal
 }
 
 // settle waits until every input is done and nothing more can come, asks every address once more what it remembers,
@@ -56,7 +61,7 @@ func (f *figures) add(o figures) {
 func (r *run) settle(ctx context.Context) (figures, error) {
 	complete := r.awaitAll(ctx, "the load")
 	if complete {
-		pause(ctx, time.Until(r.entries.lastDue(r.generator.Inputs).Add(lateSlack)))
+		process.Pause(ctx, time.Until(r.entries.lastDue(r.generator.Inputs).Add(lateSlack)))
 		for _, in := range r.ingresses {
 			for _, key := range r.generator.Keys() {
 				r.produce(ctx, r.generator.Probe(in, key), r.check)
@@ -64,7 +69,7 @@ func (r *run) settle(ctx context.Context) (figures, error) {
 		}
 		complete = r.awaitAll(ctx, "the questions")
 	}
-	pause(ctx, silence)
+	process.Pause(ctx, silence)
 	if err := context.Cause(ctx); err != nil {
 		return figures{}, err
 	}
@@ -101,7 +106,7 @@ func (r *run) awaitAll(ctx context.Context, what string) bool {
 			r.dumpWorkers()
 			return false
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !process.Pause(ctx, 20*time.Millisecond) {
 			return false
 		}
 	}
@@ -113,8 +118,8 @@ func (r *run) dumpWorkers() {
 		if s.running() {
 			s.worker.told.Store(true)
 			s.worker.signal(syscall.SIGQUIT)
-			s.worker.awaitEnd(5 * time.Second)
-			r.note("the goroutines of %s are in %s", s.name, s.worker.log)
+			s.worker.AwaitEnd(5 * time.Second)
+			r.note("the goroutines of %s are in %s", s.name, s.worker.Log)
 		}
 		r.fleet.retire(s)
 	})
@@ -128,13 +133,14 @@ func (r *run) checkHistory(list []history.Entry) figures {
 	return figures{
 		Inputs: report.Inputs, Addresses: report.Addresses, Orders: report.Pairs,
 		Cancelled: report.Cancelled, Undecided: report.Undecided,
+		Moved: r.moves.application, Internal: r.moves.internal,
 	}
 }
 
 // audit holds changelog, disks, offsets and transactions against what the functions said last.
 func (r *run) audit(ctx context.Context, list []history.Entry, f *figures) error {
 	a := audit.Application{
-		ID: r.id, Brokers: []string{r.cluster.broker.Addr()}, Partitions: partitions, Egresses: []string{r.out},
+		ID: r.id, Brokers: r.cluster.addrs(), Partitions: partitions, Egresses: []string{r.out},
 		Folders: map[string]string{}, MostTransactions: mostWorkers*transactionsOfWorker + 1, // one is for the try at the start
 	}
 	for _, in := range r.ingresses {

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // suite is many runs on several brokers.
@@ -36,7 +37,8 @@ func (o *outcome) good() bool { return len(o.Violations) == 0 && o.Error == "" }
 // play makes the runs: those on one broker one after the other, then the next broker.
 func (s *suite) play(ctx context.Context) (all []outcome, err error) {
 	if s.worker == "" {
-		if s.worker, err = build(ctx, s.dir); err != nil {
+		s.worker = filepath.Join(s.dir, "statefun-kafka")
+		if err := process.Build(ctx, s.worker); err != nil {
 			return nil, err
 		}
 	}
@@ -65,7 +67,7 @@ func (s *suite) playOn(ctx context.Context, k kind, from, to int) (all []outcome
 	}
 	defer c.close()
 	for n := from; n < to; n++ {
-		p := draw(s.options.Seed+uint64(n), s.faults, s.options.Load)
+		p := draw(s.options.Seed+uint64(n), s.faults, s.options.Load, k.brokers)
 		if len(s.options.Settings) > 0 {
 			p.Standbys = 0 // whoever gives settings gives all of them
 		}
@@ -131,17 +133,3 @@ func (s *suite) playOne(ctx context.Context, c *cluster, p plan) (o outcome) {
 
 // runLimit bounds a run: the load, the longest fault, what settles and what hangs.
 const runLimit = 5 * time.Minute
-
-// build makes the worker's program, with the race detector when STATEFUN_E2E_RACE is set.
-func build(ctx context.Context, dir string) (string, error) {
-	path := filepath.Join(dir, "statefun-kafka")
-	args := []string{"build", "-o", path}
-	if os.Getenv("STATEFUN_E2E_RACE") != "" {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/statefun-kafka/statefun-kafka/cmd/statefun-kafka")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the worker: %w\n%s", err, out)
-	}
-	return path, nil
-}

@@ -152,7 +152,7 @@ func TestBadFunctions(t *testing.T) {
 		if !w.ready() {
 			t.Error("the worker is unready because of functions that fail")
 		}
-		if peak := w.memory(); peak > 600<<20 {
+		if peak := w.PeakMemory(); peak > 600<<20 {
 			t.Errorf("the worker took %d MiB", peak>>20)
 		}
 		for _, b := range cases {
@@ -163,7 +163,7 @@ func TestBadFunctions(t *testing.T) {
 			t.Run("mended/"+b.id, func(t *testing.T) { s.awaitProcessed(t, b.id, 2) })
 		}
 		t.Run("mended/is-away", func(t *testing.T) { s.awaitProcessed(t, "is-away", 2) })
-		t.Logf("peak memory of the worker %d MiB", w.memory()>>20)
+		t.Logf("peak memory of the worker %d MiB", w.PeakMemory()>>20)
 		w.stop()
 		s.checkLives()
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -27,7 +28,7 @@ const (
 type cluster struct {
 	kind   string
 	real   *realkafka.Broker // nil for the embedded one
-	own    *process
+	own    *child
 	listen string
 	client *kgo.Client // partitions by key, like any producer
 	manual *kgo.Client // partitions as the record says
@@ -70,7 +71,7 @@ func startBroker(kind, program string) (*cluster, error) {
 		err = c.startEmbedded(program)
 	} else {
 		// Restart needs the folder after Stop, so it is not left to Stop.
-		folder := filepath.Join(shared.folder, fmt.Sprintf("kafka-%s-%d", kind, processes.Add(1)))
+		folder := filepath.Join(shared.folder, fmt.Sprintf("kafka-%s-%d", kind, children.Add(1)))
 		c.real, err = realkafka.Start(context.Background(), realkafka.Options{Version: kind, Dir: folder})
 	}
 	if err != nil {
@@ -88,23 +89,11 @@ func (c *cluster) startEmbedded(program string) (err error) {
 	if err != nil {
 		return err
 	}
-	deadline := time.After(15 * time.Second)
-	for next := 0; ; {
-		lines, n, more := c.own.journal.from(next)
-		for _, line := range lines {
-			if c.listen = attribute(line, "broker"); c.listen != "" {
-				return nil
-			}
-		}
-		next = n
-		select {
-		case <-more:
-		case <-c.own.done:
-			return fmt.Errorf("the embedded broker ended (%w):\n%s", c.own.err, c.own.tail())
-		case <-deadline:
-			return fmt.Errorf("the embedded broker does not say where it listens:\n%s", c.own.tail())
-		}
+	line := c.own.Await(context.Background(), 15*time.Second, `"broker":"`)
+	if c.listen = process.Attribute(line, "broker"); c.listen == "" {
+		return fmt.Errorf("the embedded broker does not say where it listens:\n%s", c.own.Tail(shownLines))
 	}
+	return nil
 }
 
 // largestRecord is more than any test sends.
@@ -140,7 +129,7 @@ func (c *cluster) close() {
 		_ = c.real.Stop()
 		return
 	}
-	c.own.kill()
+	c.own.Kill()
 }
 
 // createTopic makes a topic; settings are pairs of name and value.

@@ -162,10 +162,10 @@ func (r *crashRun) killOften(kills, wipes int) {
 			}
 			pause(random, 50*time.Millisecond, 1500*time.Millisecond)
 		}
-		if w.ended() {
-			r.t.Fatalf("the worker ended by itself in life %d: %v", life, w.err)
+		if w.Ended() {
+			r.t.Fatalf("the worker ended by itself in life %d: %v", life, w.Err())
 		}
-		w.kill()
+		w.Kill()
 	}
 	r.stopFeed()
 	r.t.Logf("%d kills, %d of them during the start, %d stalls, %d times without the state folder", kills, starting, stalls, len(wiped))
@@ -257,8 +257,8 @@ func (e *entries) awaitAll(w *worker, inputs []history.Input) {
 		}
 		select {
 		case <-more:
-		case <-w.done:
-			e.t.Fatalf("the worker ended by itself: %v", w.err)
+		case <-w.Done():
+			e.t.Fatalf("the worker ended by itself: %v", w.Err())
 		case <-deadline:
 			lost := slices.Sorted(maps.Keys(missing))
 			e.t.Errorf("%d inputs have no entry after %v, for example %v", len(lost), settleLimit, lost[:min(5, len(lost))])

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -80,7 +81,7 @@ func (d diagnosis) status(id string) string {
 func (d diagnosis) expectBroken(t *testing.T, parts ...string) {
 	t.Helper()
 	lines := d.broken()
-	if d.code != 1 || len(lines) == 0 || slices.ContainsFunc(lines, func(line string) bool { return !holdsAll(line, parts) }) {
+	if d.code != 1 || len(lines) == 0 || slices.ContainsFunc(lines, func(line string) bool { return !process.HoldsAll(line, parts) }) {
 		t.Fatalf("exit %d, broken:\n%s\nwant exit 1 because of %q\n%s", d.code, strings.Join(lines, "\n"), parts, d.text)
 	}
 }

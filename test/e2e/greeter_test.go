@@ -132,15 +132,15 @@ func TestExamples(t *testing.T) {
 		}
 		c.createTopic(t, "names", 4)
 		c.createTopic(t, "greetings", 4)
-		functions := map[string]func(t *testing.T, addr string) *process{
-			"go": func(t *testing.T, addr string) *process {
+		functions := map[string]func(t *testing.T, addr string) *child{
+			"go": func(t *testing.T, addr string) *child {
 				binary := filepath.Join(t.TempDir(), "greeter")
 				if out, err := exec.Command("go", "build", "-o", binary, filepath.Join(root, "greeter-go", "main.go")).CombinedOutput(); err != nil {
 					t.Fatalf("build the Go greeter: %v\n%s", err, out)
 				}
 				return start(t, "greeter-go", binary, "--addr", addr)
 			},
-			"python": func(t *testing.T, addr string) *process {
+			"python": func(t *testing.T, addr string) *child {
 				interpreter, err := python()
 				if err != nil {
 					t.Fatal(err)

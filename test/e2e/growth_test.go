@@ -69,7 +69,7 @@ func TestGrowth(t *testing.T) {
 	await(t, 20*time.Second, "records to cross", func() bool {
 		return first.metric("statefun_worker_crossings_total")+second.metric("statefun_worker_crossings_total") > 100
 	})
-	first.kill() // the other one goes on with all six partitions
+	first.Kill() // the other one goes on with all six partitions
 	await(t, readyLimit, "the other worker to run all", func() bool {
 		return second.ready() && second.metric("statefun_worker_partitions", "running") == 4
 	})

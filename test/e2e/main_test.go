@@ -1,18 +1,20 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 var (
@@ -79,13 +81,8 @@ func needProgram(t *testing.T) string {
 // buildProgram builds the program once a run, with the race detector when STATEFUN_E2E_RACE is set.
 var buildProgram = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(shared.folder, "statefun-kafka")
-	args := []string{"build", "-o", path}
-	if os.Getenv("STATEFUN_E2E_RACE") != "" {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "github.com/statefun-kafka/statefun-kafka/cmd/statefun-kafka")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	if err := process.Build(context.Background(), path); err != nil {
+		return "", err
 	}
 	return path, nil
 })

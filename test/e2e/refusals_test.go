@@ -20,8 +20,8 @@ func refused(t *testing.T, a *app, code int, parts ...string) {
 	if got := w.exit(t, 30*time.Second); got != code {
 		t.Errorf("exit code %d, not %d", got, code)
 	}
-	if w.journal.count(parts...) == 0 {
-		t.Errorf("no line says %q:\n%s", parts, w.tail())
+	if w.Count(parts...) == 0 {
+		t.Errorf("no line says %q:\n%s", parts, w.Tail(shownLines))
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 const (
@@ -51,9 +53,9 @@ func TestRestartWithManyAddresses(t *testing.T) {
 	out.awaitCount(t, time.Minute, 1)
 	took := time.Since(began)
 	t.Logf("%d addresses filled in %v (%.0f/s), peak memory %d MiB", *addressesFlag, took.Round(time.Millisecond),
-		float64(*addressesFlag)/took.Seconds(), w.memory()>>20)
+		float64(*addressesFlag)/took.Seconds(), w.PeakMemory()>>20)
 
-	w.kill()
+	w.Kill()
 	probe()
 	w = a.startReady()
 	ready := time.Since(w.startedAt)
@@ -64,7 +66,7 @@ func TestRestartWithManyAddresses(t *testing.T) {
 		t.Errorf("a worker on its folder served after %v, not within %v", serving, servingLimit)
 	}
 
-	w.kill()
+	w.Kill()
 	if err := os.RemoveAll(a.folder); err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +77,11 @@ func TestRestartWithManyAddresses(t *testing.T) {
 	took = restoreTime(t, w)
 	rate := float64(*addressesFlag) / took.Seconds()
 	t.Logf("from a wiped folder: serving in %v; %d states restored in %v, %.0f/s, peak memory %d MiB",
-		wiped.Round(time.Millisecond), *addressesFlag, took, rate, w.memory()>>20)
+		wiped.Round(time.Millisecond), *addressesFlag, took, rate, w.PeakMemory()>>20)
 	if rate < replayFloor {
 		t.Errorf("restored %.0f states/s, less than %d/s", rate, replayFloor)
 	}
-	if w.journal.count(`"msg":"restoring"`) == 0 {
+	if w.Count(`"msg":"restoring"`) == 0 {
 		t.Error("the log shows no progress of the replay")
 	}
 	if found := fn.seen.Load(); found != 2 {
@@ -92,7 +94,7 @@ func TestRestartWithManyAddresses(t *testing.T) {
 func restoreTime(t *testing.T, w *worker) time.Duration {
 	t.Helper()
 	line := w.awaitLine(t, time.Second, `"msg":"partitions run"`)
-	took, err := time.ParseDuration(attribute(line, "took"))
+	took, err := time.ParseDuration(process.Attribute(line, "took"))
 	if err != nil {
 		t.Fatalf("the worker does not say how long its partitions took: %v: %s", err, line)
 	}

@@ -102,8 +102,8 @@ func checkAway(t *testing.T, w *worker) {
 	t.Logf("says: %s", line)
 	const watched = 3 * time.Second
 	for end := time.Now().Add(watched); time.Now().Before(end); {
-		if w.ended() {
-			t.Fatalf("the worker ended (%v) because its broker is away", w.err)
+		if w.Ended() {
+			t.Fatalf("the worker ended (%v) because its broker is away", w.Err())
 		}
 		if w.ready() {
 			t.Fatal("ready without a broker")
@@ -112,7 +112,7 @@ func checkAway(t *testing.T, w *worker) {
 			t.Fatalf("/healthz without a broker: %d %s", status, body)
 		}
 	}
-	if n := w.journal.count(w.app.cluster.addr(), `"level":"WARN"`) + w.journal.count(`"level":"ERROR"`); n > 2 {
+	if n := w.Count(w.app.cluster.addr(), `"level":"WARN"`) + w.Count(`"level":"ERROR"`); n > 2 {
 		t.Errorf("the worker complained %d times in %v", n, watched)
 	}
 }

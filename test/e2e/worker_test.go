@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // readyLimit is how long a worker may take until it is ready: a wiped folder may leave a ghost of its former self in
@@ -63,7 +65,7 @@ func (a *app) topic(suffix string) string { return a.id + "-" + suffix }
 
 // worker is one started worker.
 type worker struct {
-	*process
+	*child
 	app       *app
 	admin     string
 	startedAt time.Time
@@ -75,7 +77,7 @@ func (a *app) start(extra ...string) *worker {
 	args := append([]string{"run", "--module", a.module, "--brokers", a.cluster.addr(), "--application-id", a.id,
 		"--state-dir", a.folder, "--admin-addr", "127.0.0.1:0", "--worker-id", a.worker}, extra...)
 	w := &worker{app: a, startedAt: time.Now()}
-	w.process = start(a.t, "worker", a.program, args...)
+	w.child = start(a.t, "worker", a.program, args...)
 	return w
 }
 
@@ -92,7 +94,7 @@ func (w *worker) address() string {
 	w.app.t.Helper()
 	if w.admin == "" {
 		line := w.awaitLine(w.app.t, 15*time.Second, `"admin":`)
-		if w.admin = attribute(line, "admin"); w.admin == "" {
+		if w.admin = process.Attribute(line, "admin"); w.admin == "" {
 			w.app.t.Fatalf("the worker's log names no admin address in %s", line)
 		}
 	}
@@ -128,8 +130,8 @@ func (w *worker) awaitReady(limit time.Duration) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !w.ready() {
-		if w.ended() {
-			w.app.t.Fatalf("the worker ended (%v) before it was ready", w.err)
+		if w.Ended() {
+			w.app.t.Fatalf("the worker ended (%v) before it was ready", w.Err())
 		}
 		if time.Now().After(deadline) {
 			_, body := w.get("/readyz")
@@ -151,7 +153,7 @@ func (w *worker) metric(parts ...string) float64 {
 	for lines.Scan() {
 		line := lines.Text()
 		name, value, ok := cutLast(line, " ")
-		if !ok || strings.HasPrefix(line, "#") || !holdsAll(name, parts) {
+		if !ok || strings.HasPrefix(line, "#") || !process.HoldsAll(name, parts) {
 			continue
 		}
 		if n, err := strconv.ParseFloat(value, 64); err == nil {

@@ -1,8 +1,8 @@
 // Package realkafka runs Apache Kafka from its published jars on this machine, for tests and benchmarks.
 //
-// One broker is one Java process in KRaft mode, broker and controller in one. The jars come from Maven Central
-// once and are kept in the user's cache folder, with a class archive that halves the start. The process dies
-// with the program that started it.
+// One broker is one Java process in KRaft mode, broker and controller in one; Start runs one alone, StartCluster
+// several that know each other. The jars come from Maven Central once and are kept in the user's cache folder, with a
+// class archive that halves the start. The processes die with the program that started them.
 package realkafka
 
 import (
@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // The Kafka versions that the project is tested on.
@@ -67,17 +70,19 @@ type Listener struct {
 }
 
 // Broker is one running, stopped or killed Kafka broker. Its methods are not safe for concurrent use,
-// save Addr, PID and Done.
+// save Addr, ID, PID and Done.
 type Broker struct {
 	options   Options
 	install   install
 	dir       string
 	temporary bool
+	id        int32
 	port      int
-	quorum    int // the controller's port
+	quorum    int       // the controller's port
+	peers     []*Broker // all brokers of its cluster, itself too
 
 	mu      sync.Mutex
-	process *process // the last one started
+	process *process.Process // the last one started
 }
 
 // Available reports what is missing on this machine to run Kafka: nil, or an error that names it.
@@ -103,19 +108,21 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 }
 
 func start(ctx context.Context, o Options, jars install) (_ *Broker, err error) {
-	b := &Broker{options: o, install: jars, dir: o.Dir, port: o.Port}
-	if b.dir == "" {
-		if b.dir, err = os.MkdirTemp("", "realkafka-"); err != nil {
-			return nil, fmt.Errorf("make a folder for Kafka: %w", err)
-		}
-		b.temporary = true
+	b, err := prepare(o, jars, 1)
+	if err != nil {
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			b.temporary = false // its log stays, for whoever looks why
-			err = errors.Join(err, b.Stop())
-		}
-	}()
+	b.peers = []*Broker{b}
+	defer b.keepLog(&err)
+	if err := b.format(ctx); err != nil {
+		return nil, err
+	}
+	return b, b.launch(ctx)
+}
+
+// prepare gives a broker its folder and its ports.
+func prepare(o Options, jars install, id int32) (_ *Broker, err error) {
+	b := &Broker{options: o, install: jars, dir: o.Dir, id: id, port: o.Port}
 	if b.port == 0 {
 		if b.port, err = FreePort(); err != nil {
 			return nil, err
@@ -124,14 +131,28 @@ func start(ctx context.Context, o Options, jars install) (_ *Broker, err error) 
 	if b.quorum, err = FreePort(); err != nil {
 		return nil, err
 	}
-	if err := b.format(ctx); err != nil {
-		return nil, err
+	if b.dir == "" {
+		if b.dir, err = os.MkdirTemp("", "realkafka-"); err != nil {
+			return nil, fmt.Errorf("make a folder for Kafka: %w", err)
+		}
+		b.temporary = true
 	}
-	return b, b.launch(ctx)
+	return b, nil
+}
+
+// keepLog ends a broker whose start failed; its folder stays, for whoever looks why.
+func (b *Broker) keepLog(err *error) {
+	if *err != nil {
+		b.temporary = false
+		*err = errors.Join(*err, b.Kill())
+	}
 }
 
 // Addr is the broker's address for clients, host:port.
 func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
+
+// ID is the broker's node id: 1 for one that is alone, else its number in the cluster.
+func (b *Broker) ID() int32 { return b.id }
 
 // Version is the Kafka version that runs.
 func (b *Broker) Version() string { return b.options.Version }
@@ -140,10 +161,10 @@ func (b *Broker) Version() string { return b.options.Version }
 func (b *Broker) LogFile() string { return filepath.Join(b.dir, "kafka.log") }
 
 // PID is the process id of the broker's last start.
-func (b *Broker) PID() int { return b.current().pid() }
+func (b *Broker) PID() int { return b.current().PID() }
 
 // Done is closed when the process of the broker's last start has ended.
-func (b *Broker) Done() <-chan struct{} { return b.current().done }
+func (b *Broker) Done() <-chan struct{} { return b.current().Done() }
 
 // Stop ends the broker cleanly, and by force when that takes too long. A folder that Start made is removed;
 // a folder given in Options keeps its data. A second Stop does nothing.
@@ -169,7 +190,13 @@ func (b *Broker) Restart(ctx context.Context) error {
 	return b.launch(ctx)
 }
 
-func (b *Broker) current() *process {
+// Stall freezes the broker (SIGSTOP): its connections stay open and nothing is answered. Resume, Kill, End and Stop end it.
+func (b *Broker) Stall() error { return b.current().Signal(syscall.SIGSTOP) }
+
+// Resume lets a stalled broker go on (SIGCONT).
+func (b *Broker) Resume() error { return b.current().Signal(syscall.SIGCONT) }
+
+func (b *Broker) current() *process.Process {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.process
@@ -178,72 +205,54 @@ func (b *Broker) current() *process {
 // end signals the process, if one runs, and waits until it is gone.
 func (b *Broker) end(sig syscall.Signal) error {
 	p := b.current()
-	if p == nil || p.ended() {
+	if p == nil || p.Ended() {
 		return nil
 	}
-	if err := p.signal(sig); err != nil {
-		return fmt.Errorf("stop Kafka, process %d: %w", p.pid(), err)
+	// A stalled process keeps a signal until it goes on.
+	if err := errors.Join(p.Signal(sig), p.Signal(syscall.SIGCONT)); err != nil {
+		return fmt.Errorf("stop Kafka: %w", err)
 	}
-	select {
-	case <-p.done:
-	case <-time.After(stopLimit):
-		if err := p.signal(syscall.SIGKILL); err != nil {
-			return fmt.Errorf("kill Kafka, process %d: %w", p.pid(), err)
-		}
-		<-p.done
+	if !p.AwaitEnd(stopLimit) {
+		p.Kill()
 	}
 	return nil
 }
 
 // launch starts the process and waits until it answers.
 func (b *Broker) launch(ctx context.Context) error {
-	// Kafka itself takes a minute to give up on a port in use.
-	ports := []int{b.port, b.quorum}
-	for _, l := range b.options.Listeners {
-		ports = append(ports, l.Port)
-	}
-	for _, port := range ports {
-		if err := portIsFree(port); err != nil {
-			return fmt.Errorf("start Kafka %s: %w", b.Version(), err)
-		}
-	}
-	p, err := b.spawn()
-	if err != nil {
+	if err := b.spawn(); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	b.process = p
-	b.mu.Unlock()
+	return b.await(ctx)
+}
 
+// await waits until a process that was started answers, and ends one that does not.
+func (b *Broker) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if err := b.awaitReady(ctx, p); err != nil {
-		b.dumpThreads(p)
+	if err := b.awaitReady(ctx); err != nil {
+		b.dumpThreads()
 		return errors.Join(err, b.end(syscall.SIGKILL))
 	}
 	return nil
 }
 
 // dumpThreads lets a JVM that hangs write its threads' stacks to the log, for whoever looks why.
-func (b *Broker) dumpThreads(p *process) {
-	if p.ended() || p.signal(syscall.SIGQUIT) != nil {
-		return
-	}
-	select {
-	case <-p.done:
-	case <-time.After(time.Second):
+func (b *Broker) dumpThreads() {
+	if p := b.current(); !p.Ended() && p.Signal(syscall.SIGQUIT) == nil {
+		p.AwaitEnd(time.Second)
 	}
 }
 
 // awaitReady returns once the broker is registered and knows a controller. A listening port is not enough: Kafka
-// opens it before the broker is unfenced, and answers with no broker at all until then.
-func (b *Broker) awaitReady(ctx context.Context, p *process) error {
+// opens it before the broker is unfenced, and answers without this broker until then.
+func (b *Broker) awaitReady(ctx context.Context) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DialTimeout(time.Second), kgo.RequestRetries(0))
 	if err != nil {
 		return fmt.Errorf("make a client for %s: %w", b.Addr(), err)
 	}
 	defer cl.Close()
-	admin := kadm.NewClient(cl)
+	p := b.current()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	var last error
@@ -251,18 +260,35 @@ func (b *Broker) awaitReady(ctx context.Context, p *process) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for Kafka %s at %s (last answer: %w): %w; its log %s ends with:\n%s",
-				b.Version(), b.Addr(), last, ctx.Err(), b.LogFile(), tail(b.LogFile()))
-		case <-p.done:
-			return fmt.Errorf("kafka %s ended before it answered: %w; its log %s ends with:\n%s",
-				b.Version(), p.err, b.LogFile(), tail(b.LogFile()))
+				b.Version(), b.Addr(), last, ctx.Err(), b.LogFile(), p.Tail(shownLines))
+		case <-p.Done():
+			return fmt.Errorf("kafka %s ended before it answered, with code %d; its log %s ends with:\n%s",
+				b.Version(), p.Code(), b.LogFile(), p.Tail(shownLines))
 		case <-tick.C:
 		}
-		meta, err := admin.BrokerMetadata(ctx)
-		if err == nil && len(meta.Brokers) > 0 && meta.Controller >= 0 {
+		registered, err := b.registered(ctx, cl)
+		if registered {
 			return nil
 		}
 		if last = err; last == nil {
-			last = errors.New("no broker is registered yet")
+			last = errors.New("the broker is not registered yet")
 		}
 	}
 }
+
+// registered asks the broker itself: a client that knows the others by now would ask one of them.
+func (b *Broker) registered(ctx context.Context, cl *kgo.Client) (bool, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would mean all
+	answer, err := cl.SeedBrokers()[0].Request(ctx, req)
+	if err != nil {
+		return false, fmt.Errorf("ask broker %d who is there: %w", b.id, err)
+	}
+	meta := answer.(*kmsg.MetadataResponse)
+	return meta.ControllerID >= 0 && slices.ContainsFunc(meta.Brokers, func(one kmsg.MetadataResponseBroker) bool {
+		return one.NodeID == b.id
+	}), nil
+}
+
+// shownLines is how much of a broker's log an error shows.
+const shownLines = 20

@@ -21,7 +21,7 @@ import (
 func needKafka(t *testing.T) {
 	t.Helper()
 	if err := Available(); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
 // clusterID is any base64 form of 16 bytes; it is fixed so that a folder formatted once stays valid.
@@ -24,33 +26,34 @@ rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
 `
 
-// properties are the broker's settings: one node that is broker and controller, internal topics that one node
-// can hold, and no waiting that only helps a cluster.
+// properties are the broker's settings: a node that is broker and controller, internal topics that its cluster can hold,
+// and no waiting that only helps where restarts are rare.
 func (b *Broker) properties() map[string]string {
-	all := map[string]string{
-		"process.roles":                            "broker,controller",
-		"node.id":                                  "1",
-		"controller.quorum.voters":                 fmt.Sprintf("1@127.0.0.1:%d", b.quorum),
-		"listeners":                                fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.Addr(), b.quorum),
-		"advertised.listeners":                     "PLAINTEXT://" + b.Addr(),
-		"controller.listener.names":                "CONTROLLER",
-		"listener.security.protocol.map":           "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs":                                 filepath.Join(b.dir, "data"),
-		"auto.create.topics.enable":                "false",
-		"offsets.topic.replication.factor":         "1",
-		"offsets.topic.num.partitions":             "8",
-		"transaction.state.log.replication.factor": "1",
-		"transaction.state.log.min.isr":            "1",
-		"transaction.state.log.num.partitions":     "4",
-		"group.initial.rebalance.delay.ms":         "0",
-		"group.min.session.timeout.ms":             "1000",
-		"num.network.threads":                      "2",
-		"num.io.threads":                           "4",
-		"log.cleaner.dedupe.buffer.size":           "16777216", // the default takes 128 MiB of the heap at start
-		"controlled.shutdown.enable":               "false",    // there is nobody to hand leadership to
-		"broker.heartbeat.interval.ms":             "500",
-		"broker.session.timeout.ms":                "6000", // after Kill, the old registration bars the new one for this long
+	var voters []string
+	for _, p := range b.peers {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", p.id, p.quorum))
 	}
+	all := map[string]string{
+		"process.roles":                        "broker,controller",
+		"node.id":                              fmt.Sprint(b.id),
+		"controller.quorum.voters":             strings.Join(voters, ","),
+		"listeners":                            fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.Addr(), b.quorum),
+		"advertised.listeners":                 "PLAINTEXT://" + b.Addr(),
+		"controller.listener.names":            "CONTROLLER",
+		"listener.security.protocol.map":       "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"log.dirs":                             filepath.Join(b.dir, "data"),
+		"auto.create.topics.enable":            "false",
+		"offsets.topic.num.partitions":         "8",
+		"transaction.state.log.num.partitions": "4",
+		"group.initial.rebalance.delay.ms":     "0",
+		"group.min.session.timeout.ms":         "1000",
+		"num.network.threads":                  "2",
+		"num.io.threads":                       "4",
+		"log.cleaner.dedupe.buffer.size":       "16777216", // the default takes 128 MiB of the heap at start
+		"broker.heartbeat.interval.ms":         "500",
+		"broker.session.timeout.ms":            "6000", // after Kill, the old registration bars the new one for this long
+	}
+	maps.Copy(all, b.copies())
 	for _, l := range b.options.Listeners {
 		all["listeners"] += fmt.Sprintf(",%s://127.0.0.1:%d", l.Name, l.Port)
 		all["advertised.listeners"] += fmt.Sprintf(",%s://%s", l.Name, l.Advertised)
@@ -59,6 +62,25 @@ func (b *Broker) properties() map[string]string {
 	maps.Copy(all, b.options.Properties)
 	return all
 }
+
+// copies are the settings of replication: what is committed survives one broker, where there are three.
+func (b *Broker) copies() map[string]string {
+	factor, least := min(len(b.peers), mostCopies), 1
+	if factor == mostCopies {
+		least = mostCopies - 1
+	}
+	return map[string]string{
+		"default.replication.factor":               fmt.Sprint(factor),
+		"min.insync.replicas":                      fmt.Sprint(least),
+		"offsets.topic.replication.factor":         fmt.Sprint(factor),
+		"transaction.state.log.replication.factor": fmt.Sprint(factor),
+		"transaction.state.log.min.isr":            fmt.Sprint(least),
+		"controlled.shutdown.enable":               fmt.Sprint(len(b.peers) > 1), // alone, there is nobody to hand leadership to
+	}
+}
+
+// mostCopies is the replication factor of all topics in a cluster that has as many brokers.
+const mostCopies = 3
 
 // format writes the settings, and formats the storage unless the folder already holds a formatted one.
 func (b *Broker) format(ctx context.Context) error {
@@ -100,6 +122,9 @@ func (b *Broker) javaFlags() []string {
 	flags := []string{
 		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m",
 	}
+	if len(b.peers) > 1 {
+		flags[2] = "-Xmx256m" // there are several
+	}
 	if b.options.Sustained {
 		flags = []string{"-XX:+UseG1GC", "-Xms1g", "-Xmx1g"}
 	}
@@ -111,15 +136,25 @@ func (b *Broker) javaFlags() []string {
 		"-cp", b.install.classPath)
 }
 
-// spawn starts the broker's process with its output appended to the log file. It is a file and no pipe, so that
-// nobody who waits for this program's own output waits for Kafka too.
-func (b *Broker) spawn() (*process, error) {
-	log, err := os.OpenFile(b.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open Kafka's log: %w", err)
+// spawn starts the broker's process with its output appended to the log file.
+func (b *Broker) spawn() error {
+	// Kafka itself takes a minute to give up on a port in use.
+	ports := []int{b.port, b.quorum}
+	for _, l := range b.options.Listeners {
+		ports = append(ports, l.Port)
 	}
-	defer log.Close() // the child has its own copy
+	for _, port := range ports {
+		if err := portIsFree(port); err != nil {
+			return fmt.Errorf("start Kafka %s: %w", b.Version(), err)
+		}
+	}
 	cmd := exec.Command("java", append(b.javaFlags(), "kafka.Kafka", filepath.Join(b.dir, "server.properties"))...)
-	cmd.Stdout, cmd.Stderr = log, log
-	return spawn(cmd)
+	p, err := process.Start("Kafka "+b.Version(), b.LogFile(), cmd)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.process = p
+	return nil
 }

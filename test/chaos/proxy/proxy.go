@@ -127,7 +127,11 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	server, err := net.Dial("tcp", p.target)
-	if err != nil || !p.keep(server) {
+	if err != nil {
+		_ = client.(*net.TCPConn).SetLinger(0) // a reset is the nearest to a refusal; an orderly end is what a wrong listener does
+		return
+	}
+	if !p.keep(server) {
 		return
 	}
 	defer p.drop(server)

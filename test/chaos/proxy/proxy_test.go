@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -134,5 +135,26 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("read: %v", err)
+	}
+}
+
+func TestAServerThatIsGoneResetsTheConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	p, err := Listen(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	conn, err := net.Dial("tcp", p.Addr())
+	if err == nil { // the reset may come before
+		t.Cleanup(func() { conn.Close() })
+		err = ask(conn, patience)
+	}
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("a connection to a server that is gone: %v", err)
 	}
 }

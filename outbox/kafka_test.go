@@ -1,0 +1,45 @@
+package outbox
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/statefun-kafka/statefun-kafka/egress"
+)
+
+func TestATopicIsGivenTimeToBeMadeAndARecordIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := NewKafka(nil, egress.NewCatalog(egress.Options{}), nil)
+		final := func(err error) bool {
+			var refusal *Refusal
+			return errors.As(err, &refusal)
+		}
+		for _, missing := range []error{kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed} {
+			if final(k.judge("t", missing)) {
+				t.Errorf("%v is final at once", missing)
+			}
+			time.Sleep(refusedFor)
+			if !final(k.judge("t", missing)) || final(k.judge("other", missing)) {
+				t.Errorf("%v is not final for this topic alone after %v", missing, refusedFor)
+			}
+			if err := k.judge("t", nil); err != nil {
+				t.Error(err)
+			}
+			if final(k.judge("t", missing)) {
+				t.Errorf("%v is final at once for a topic that has taken a record since", missing)
+			}
+			delete(k.refuses, "t")
+			delete(k.refuses, "other")
+		}
+		if !final(k.judge("t", kerr.MessageTooLarge)) {
+			t.Error("a record that is too large is tried again")
+		}
+		if err := k.judge("t", kerr.NotLeaderForPartition); err == nil || final(err) {
+			t.Errorf("a fault of the cluster: %v", err)
+		}
+	})
+}

@@ -1,8 +1,0 @@
-package e2e
-
-import "syscall"
-
-// childAttr makes the kernel kill a child when this program is gone.
-func childAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-}
