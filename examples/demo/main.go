@@ -111,7 +111,7 @@ func (s *stage) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("greeter function (official Go SDK) on http://%s/statefun", function)
+	say("greeter function (Go SDK) on http://%s/statefun", function)
 	s.environment = append(os.Environ(), "KAFKA_BROKERS="+brokers, "GREETER_URL=http://"+function+"/statefun")
 	return s.startWorker(ctx)
 }

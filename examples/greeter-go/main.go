@@ -1,4 +1,4 @@
-// Command greeter-go is a remote function on the official StateFun Go SDK: it counts how often each name came by
+// Command greeter-go is a remote function on this project's Go SDK: it counts how often each name came by
 // and sends a greeting with the count to a Kafka topic.
 package main
 
@@ -14,36 +14,32 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/apache/flink-statefun/statefun-sdk-go/v3/pkg/statefun"
+	"github.com/statefun-kafka/statefun-kafka/statefun"
 )
-
-// The names that module.yaml knows, and the topic of the greetings.
-var (
-	greeterType = statefun.TypeNameFrom("example/greeter")
-	greets      = statefun.TypeNameFrom("example/greets")
-)
-
-const greetings = "greetings"
 
 // visits is kept by the runtime, one value a name, and comes with each call.
-var visits = statefun.ValueSpec{Name: "visits", ValueType: statefun.Int64Type}
+var visits = statefun.Value[int64]("visits")
 
 // greet runs once for each record; the instance's id is the record's key.
-func greet(ctx statefun.Context, _ statefun.Message) error {
-	var n int64
-	ctx.Storage().Get(visits, &n)
+func greet(ctx *statefun.Context, _ statefun.Message) error {
+	n, err := visits.Get(ctx)
+	if err != nil {
+		return err
+	}
 	n++
-	ctx.Storage().Set(visits, n)
+	visits.Set(ctx, n)
 
-	name := ctx.Self().Id
-	ctx.SendEgress(statefun.KafkaEgressBuilder{
-		Target: greets,
-		Topic:  greetings,
-		Key:    name,
-		Value:  []byte(fmt.Sprintf("Hello %s, visit number %d", name, n)),
+	name := ctx.Self().ID
+	ctx.Egress("example/greets", statefun.KafkaRecord{
+		Topic: "greetings",
+		Key:   name,
+		Value: fmt.Appendf(nil, "Hello %s, visit number %d", name, n),
 	})
 	return nil
 }
+
+// greeter has the names that module.yaml knows.
+var greeter = statefun.Function{Type: "example/greeter", States: []statefun.State{visits}, Invoke: greet}
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8000", "address to listen on; port 0 picks a free one")
@@ -58,17 +54,12 @@ func main() {
 
 // serve answers calls until ctx ends, and then finishes those that run.
 func serve(ctx context.Context, addr string) error {
-	builder := statefun.StatefulFunctionsBuilder()
-	err := builder.WithSpec(statefun.StatefulFunctionSpec{
-		FunctionType: greeterType,
-		States:       []statefun.ValueSpec{visits},
-		Function:     statefun.StatefulFunctionPointer(greet),
-	})
+	handler, err := statefun.NewHandler(greeter)
 	if err != nil {
-		return fmt.Errorf("register the function: %w", err)
+		return fmt.Errorf("make the function: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/statefun", builder.AsHandler())
+	mux.Handle("/statefun", handler)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
 	listener, err := net.Listen("tcp", addr)

@@ -122,7 +122,7 @@ func greeter(t *testing.T, topic string) http.Handler {
 	return builder.AsHandler()
 }
 
-// TestExamples runs the examples as they are: their module, and the functions on the official Go and Python SDKs as
+// TestExamples runs the examples as they are: their module, and the functions on our Go SDK and the official Python SDK as
 // processes of their own.
 func TestExamples(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, c *cluster) {
