@@ -17,7 +17,7 @@ help: ## list the targets
 build: ## build the static binary bin/statefun-kafka
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/statefun-kafka ./cmd/statefun-kafka
 
-test: setup check unit outer ## all set-up and all tests (about 15 minutes on 2 cores)
+test: setup check unit outer ## all set-up and all tests (about 20 minutes on 2 cores)
 
 setup: ## download the modules, the jars of both Kafka versions and the SDKs
 	$(GO) mod download
