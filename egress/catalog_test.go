@@ -237,6 +237,26 @@ func TestARecordThatFailedValidationIsRememberedByItself(t *testing.T) {
 	want(t, c, bad, at(factsAge), OK, "")
 }
 
+// What was refused is the timestamp, so the same record at another time is another record. A schema that refuses it
+// does so at any time.
+func TestATimestampThatWasRefusedIsRememberedWithItsRecord(t *testing.T) {
+	timed := func(millis int64) *kgo.Record {
+		return &kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte("v"), Timestamp: time.UnixMilli(millis)}
+	}
+	untimed := &kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte("v")}
+	c := newCatalog()
+	c.Learn("t", Facts{Partitions: 1}, start)
+	c.Refuse(timed(1), kerr.InvalidTimestamp, start)
+	want(t, c, timed(1), start, Refused, RefusedByTopic)
+	want(t, c, timed(2), start, OK, "")
+	want(t, c, untimed, start, OK, "")
+	c.Refuse(untimed, kerr.InvalidTimestamp, start)
+	want(t, c, untimed, start, Refused, RefusedByTopic)
+	want(t, c, timed(2), start, OK, "")
+	c.Refuse(timed(3), kerr.InvalidRecord, start)
+	want(t, c, timed(2), start, Refused, RefusedByTopic)
+}
+
 func TestManyRecordsThatFailedValidationAreTheTopics(t *testing.T) {
 	c, r := newCatalog(), sized("t", 100)
 	c.Learn("t", Facts{Partitions: 1}, start)

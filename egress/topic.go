@@ -35,8 +35,14 @@ type limit struct {
 
 type refusedRecord struct {
 	hash  uint64
+	stamp time.Time // that the record had; counts only if that was what was refused
 	err   error
 	until time.Time
+}
+
+// is tells whether a record with that hash would be refused again for the same reason.
+func (old *refusedRecord) is(hash uint64, stamp time.Time) bool {
+	return old.hash == hash && (!errors.Is(old.err, kerr.InvalidTimestamp) || old.stamp.Equal(stamp))
 }
 
 // last returns until when anything is known.
@@ -73,8 +79,8 @@ func (c *Catalog) refuseLocked(t *topic, r *kgo.Record, now time.Time) *Refusal 
 	}
 	if len(t.records) > 0 {
 		hash := c.hash(r)
-		for _, refused := range t.records {
-			if refused.hash == hash && now.Before(refused.until) {
+		for i := range t.records {
+			if refused := &t.records[i]; refused.is(hash, r.Timestamp) && now.Before(refused.until) {
 				return refusal(r.Topic, refused.err)
 			}
 		}
@@ -137,14 +143,14 @@ func (c *Catalog) lowerLocked(t *topic, size int, now time.Time) {
 func (c *Catalog) rememberLocked(t *topic, r *kgo.Record, err error, now time.Time) {
 	t.records = slices.DeleteFunc(t.records, func(old refusedRecord) bool { return !now.Before(old.until) })
 	hash := c.hash(r)
-	if slices.ContainsFunc(t.records, func(old refusedRecord) bool { return old.hash == hash }) {
+	if slices.ContainsFunc(t.records, func(old refusedRecord) bool { return old.is(hash, r.Timestamp) }) {
 		return
 	}
 	if len(t.records) == remembered {
 		c.refuseTopicLocked(t, err, now)
 		return
 	}
-	t.records = append(t.records, refusedRecord{hash: hash, err: err, until: now.Add(c.opt.FactsAge)})
+	t.records = append(t.records, refusedRecord{hash: hash, stamp: r.Timestamp, err: err, until: now.Add(c.opt.FactsAge)})
 }
 
 func (c *Catalog) hash(r *kgo.Record) uint64 {

@@ -80,17 +80,19 @@ func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
 // It tries again by the rules of the endpoint's transport until the endpoint's budget or its number of
 // attempts is used up, or its circuit is open; the error is then an *Error. It returns at once when ctx is done.
 func (c *Caller) Call(ctx context.Context, address protocol.Address, request []byte) ([]byte, error) {
+	begin := time.Now()
 	t, err := c.target(address.Type)
 	if err != nil {
+		c.circuit.Abandoned(begin, time.Now())
 		return nil, &Error{Kind: KindURL, URL: c.endpoint.URLPathTemplate, Err: err}
 	}
-	begin := time.Now()
+	if err := c.stopped(ctx); err != nil {
+		c.circuit.Abandoned(begin, time.Now())
+		return nil, c.give(t, err, 0)
+	}
 	deadline := begin.Add(c.rules.call)
 	pause := c.rules.backoff()
 	for attempt := 1; ; attempt++ {
-		if err := c.stopped(ctx); err != nil {
-			return nil, c.give(t, err, attempt-1)
-		}
 		body, failure := c.attempt(ctx, t, request, begin, deadline)
 		end := time.Now()
 		t.latency.Observe(end.Sub(begin).Seconds())
@@ -99,7 +101,7 @@ func (c *Caller) Call(ctx context.Context, address protocol.Address, request []b
 			return body, nil
 		}
 		if err := c.stopped(ctx); err != nil {
-			c.circuit.abandoned(begin, end)
+			c.circuit.Abandoned(begin, end)
 			return nil, c.give(t, err, attempt)
 		}
 		c.metrics.failures.WithLabelValues(t.function, failure.Kind).Inc()
@@ -121,6 +123,9 @@ func (c *Caller) Call(ctx context.Context, address protocol.Address, request []b
 		if failure.Down = c.sleep(ctx, wait); failure.Down {
 			return nil, c.give(t, failure, attempt)
 		}
+		if err := c.stopped(ctx); err != nil {
+			return nil, c.give(t, err, attempt)
+		}
 		begin = time.Now()
 	}
 }
@@ -130,12 +135,16 @@ func (c *Caller) Circuit() *Circuit { return &c.circuit }
 
 // blame tells the circuit of a failed attempt, and whether it is open then.
 func (c *Caller) blame(address protocol.Address, failure *Error, began, now time.Time) (open bool) {
-	endpoints, unreachable := fault(failure)
-	if !endpoints {
+	switch v := verdictOf(failure); v {
+	case verdictNone:
+		c.circuit.Abandoned(began, now)
+		return c.circuit.Open()
+	case verdictAlive:
 		c.circuit.alive(began, now)
 		return false
+	default:
+		return c.circuit.failed(maphash.Comparable(c.seed, address), failure, v == verdictUnreachable, began, now)
 	}
-	return c.circuit.failed(maphash.Comparable(c.seed, address), failure, unreachable, began, now)
 }
 
 // circuitChanged says what became of the endpoint.

@@ -70,18 +70,34 @@ type circuitChange struct {
 	down     time.Duration // when it closes
 }
 
-// fault tells whether a failure is the endpoint's, and whether the endpoint was not even reached.
-func fault(e *Error) (endpoints, unreachable bool) {
+// verdict is what a failed attempt says of the endpoint.
+type verdict uint8
+
+const (
+	verdictNone        verdict = iota // nothing: it failed for a reason of our own
+	verdictAlive                      // somebody is there, though the answer is no good
+	verdictFailing                    // it failed by the endpoint's fault, or by that of what was sent
+	verdictUnreachable                // it was not even reached
+)
+
+// verdictOf sorts a failure.
+func verdictOf(e *Error) verdict {
 	switch e.Kind {
+	case KindCancelled:
+		return verdictNone
 	case KindConnect, KindConnectTimeout, KindTLS:
-		full := errors.Is(e.Err, errPoolFull) // our own limit
-		return !full, !full
+		if errors.Is(e.Err, errPoolFull) { // our own limit
+			return verdictNone
+		}
+		return verdictUnreachable
 	case KindReadTimeout, KindWriteTimeout, KindCallTimeout, KindClosed:
-		return true, false
+		return verdictFailing
 	case KindStatus:
-		return e.Status >= 500 || e.Busy(), false
+		if e.Status >= 500 || e.Busy() {
+			return verdictFailing
+		}
 	}
-	return false, false
+	return verdictAlive
 }
 
 // Open tells whether only probes are let through.
@@ -202,8 +218,9 @@ func (c *Circuit) failed(address uint64, e *Error, unreachable bool, began, now 
 	return true
 }
 
-// abandoned notes an attempt that ended for a reason of our own.
-func (c *Circuit) abandoned(began, now time.Time) {
+// Abandoned notes that a call, or an attempt of one, that began at began ended for a reason of our own. If it was the
+// probe, another one may begin at once: this one will tell nothing.
+func (c *Circuit) Abandoned(began, now time.Time) {
 	if !c.alarmed.Load() {
 		return
 	}

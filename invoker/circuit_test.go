@@ -34,8 +34,7 @@ func (c *clock) meet(address int, kind string) bool {
 	began := c.now
 	c.pass(time.Millisecond)
 	e := &Error{Kind: kind, Err: errors.New("as told")}
-	_, unreachable := fault(e)
-	return c.failed(uint64(address), e, unreachable, began, c.now)
+	return c.failed(uint64(address), e, verdictOf(e) == verdictUnreachable, began, c.now)
 }
 
 func (c *clock) answered() {
@@ -105,19 +104,53 @@ func TestAnAnswerMakesFailuresCountFromTheStart(t *testing.T) {
 	}
 }
 
-func TestAFullPoolIsNotTheEndpointsFault(t *testing.T) {
-	for kind, e := range map[string]*Error{
-		"pool": {Kind: KindConnectTimeout, Err: errPoolFull}, "404": {Kind: KindStatus, Status: 404}, "content type": {Kind: KindContentType},
-		"too large": {Kind: KindRequestTooLarge, Status: 413}, "cancelled": {Kind: KindCancelled},
+func TestAFailureSaysSomethingOfTheEndpointOrNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		failure *Error
+		says    verdict
+	}{
+		"pool":         {&Error{Kind: KindConnectTimeout, Err: errPoolFull}, verdictNone},
+		"cancelled":    {&Error{Kind: KindCancelled}, verdictNone},
+		"404":          {&Error{Kind: KindStatus, Status: 404}, verdictAlive},
+		"content type": {&Error{Kind: KindContentType}, verdictAlive},
+		"too large":    {&Error{Kind: KindRequestTooLarge, Status: 413}, verdictAlive},
+		"500":          {&Error{Kind: KindStatus, Status: 500}, verdictFailing},
+		"502":          {&Error{Kind: KindStatus, Status: 502}, verdictFailing},
+		"503":          {&Error{Kind: KindStatus, Status: 503}, verdictFailing},
+		"429":          {&Error{Kind: KindStatus, Status: 429}, verdictFailing},
+		"no answer":    {&Error{Kind: KindReadTimeout}, verdictFailing},
+		"refused":      {&Error{Kind: KindConnect}, verdictUnreachable},
+		"no route":     {&Error{Kind: KindConnectTimeout}, verdictUnreachable},
 	} {
-		if endpoints, _ := fault(e); endpoints {
-			t.Errorf("%s is held against the endpoint", kind)
+		if says := verdictOf(tt.failure); says != tt.says {
+			t.Errorf("%s says %d, want %d", name, says, tt.says)
 		}
 	}
-	for _, status := range []int{500, 502, 503, 429} {
-		if endpoints, unreachable := fault(&Error{Kind: KindStatus, Status: status}); !endpoints || unreachable {
-			t.Errorf("status %d is not held against the endpoint", status)
+}
+
+// A pool of ours that is full is neither an answer nor the endpoint's fault.
+func TestAFullPoolSaysNothingToTheCircuit(t *testing.T) {
+	full := &Error{Kind: KindConnectTimeout, Err: errPoolFull}
+	c, now := &Caller{}, newClock().now
+	for a := range uint64(failingToOpen) {
+		if c.blame(protocol.Address{ID: "waits"}, full, now, now) {
+			t.Fatalf("open after %d failures", a)
 		}
+		c.circuit.failed(a, &Error{Kind: KindReadTimeout}, false, now, now)
+	}
+	if !c.circuit.Open() {
+		t.Fatal("a full pool counts as an answer: all others time out, and the circuit is closed")
+	}
+	now = now.Add(time.Second)
+	c.circuit.Began(now)
+	if !c.blame(protocol.Address{ID: "waits"}, full, now, now) {
+		t.Error("the call is held against its address, though the circuit is open")
+	}
+	if c.circuit.state != CircuitOpen {
+		t.Errorf("a full pool counts as an answer: the circuit is %s", c.circuit.state)
+	}
+	if !c.circuit.Allows(now, 0) {
+		t.Error("the next probe waits for one that got no connection of ours")
 	}
 }
 
@@ -170,9 +203,40 @@ func TestAProbeThatWeAbandonIsFollowedAtOnce(t *testing.T) {
 	c.down(t)
 	c.pass(time.Second)
 	c.Began(c.now)
-	c.abandoned(c.now, c.now)
+	c.Abandoned(c.now, c.now)
 	if !c.Allows(c.now, 0) {
 		t.Error("the next probe waits for one that is gone")
+	}
+}
+
+// A call that was let through as a probe may end before its first attempt.
+func TestAProbeWithoutAnAttemptIsFollowedAtOnce(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, probe := range map[string]struct {
+		ctx      context.Context
+		function string
+		kind     string
+	}{
+		"no URL":        {t.Context(), "", KindURL},
+		"context ended": {ended, "f", KindCancelled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, "http://{function.name}:80/", async())
+			now := time.Now()
+			for a := range uint64(failingToOpen) {
+				c.circuit.failed(a, &Error{Kind: KindReadTimeout}, false, now, now)
+			}
+			c.circuit.Began(time.Now())
+			_, err := c.Call(probe.ctx, protocol.Address{Type: protocol.TypeName{Namespace: "example", Name: probe.function}}, nil)
+			var e *Error
+			if !errors.As(err, &e) || e.Kind != probe.kind {
+				t.Fatal(err)
+			}
+			if !c.circuit.Allows(time.Now(), 0) {
+				t.Error("the next probe waits for a call that made no attempt")
+			}
+		})
 	}
 }
 

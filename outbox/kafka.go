@@ -20,29 +20,61 @@ const refusedFor = 30 * time.Second
 
 // Kafka delivers records to a cluster. Records of one lane for one topic partition stay in order: the producer is
 // idempotent and repeats what fails for as long as it may succeed.
+//
+// One round is on its way at a time. With a record that a broker refuses, the producer gives up all that it holds for the
+// topic partition: were that records of several lanes, each would try its own again beside the one that is refused, and a
+// record that was alone in its lane would seem to be refused for itself. And a round is sent when all of it was handed
+// on: otherwise its first records could be refused, and what is behind them arrive, before they are tried again.
 type Kafka struct {
 	client  *kgo.Client
 	catalog *egress.Catalog
 	learn   func(ctx context.Context, topic string) error
+	spawn   func(work func(ctx context.Context))
+	turn    chan struct{} // full while a round is on its way
 
 	mu      sync.Mutex
-	refuses map[string]time.Time // topics, since when
+	refuses map[string]refusals // of topics
 }
+
+// refusals are of one topic, with nothing that it took between the first and the last.
+type refusals struct{ first, last time.Time }
 
 // ProducerOptions are what the client of a Kafka target needs.
 func ProducerOptions(catalog *egress.Catalog) []kgo.Opt {
 	return []kgo.Opt{
 		// A lane that has lost its partition must not leave records behind in the client, to be sent much later.
 		kgo.AllowIdempotentProduceCancellation(),
-		kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(4),
+		// A round may be several batches. A broker that knows nothing of the producer yet would take the second when it has
+		// refused the first.
+		kgo.ManualFlushing(), kgo.MaxProduceRequestsInflightPerBroker(1),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(4),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { return catalog.BatchBytes(topic, time.Now()) }),
 	}
 }
 
 // NewKafka returns a target that produces with the client. Learn looks a topic up for the catalog, which is of that
-// cluster alone.
-func NewKafka(client *kgo.Client, catalog *egress.Catalog, learn func(ctx context.Context, topic string) error) *Kafka {
-	return &Kafka{client: client, catalog: catalog, learn: learn, refuses: map[string]time.Time{}}
+// cluster alone. Spawn starts a goroutine, whose ctx lasts for as long as the target is used, whatever lanes come and go.
+func NewKafka(client *kgo.Client, catalog *egress.Catalog, learn func(ctx context.Context, topic string) error, spawn func(work func(ctx context.Context))) *Kafka {
+	return &Kafka{client: client, catalog: catalog, learn: learn, spawn: spawn, turn: make(chan struct{}, 1), refuses: map[string]refusals{}}
+}
+
+// Begin is Target's.
+func (k *Kafka) Begin(ctx context.Context) error {
+	select {
+	case k.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Send is Target's. A lane that has lost its partition meanwhile gives the turn back all the same, once the producer has
+// none of its records any more.
+func (k *Kafka) Send() {
+	k.spawn(func(ctx context.Context) {
+		_ = k.client.Flush(ctx) // each record is told its own end
+		<-k.turn
+	})
 }
 
 // Deliver is Target's.
@@ -108,12 +140,13 @@ func (k *Kafka) refused(why *egress.Refusal, certain bool) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	since, is := k.refuses[why.Topic]
-	if !is {
-		since = time.Now()
-		k.refuses[why.Topic] = since
+	now, r := time.Now(), k.refuses[why.Topic]
+	if now.Sub(r.last) > refusedFor { // nothing was tried in between, so nobody knows what the topic would have said
+		r.first = now
 	}
-	if time.Since(since) < refusedFor {
+	r.last = now
+	k.refuses[why.Topic] = r
+	if now.Sub(r.first) < refusedFor {
 		return why
 	}
 	return &Refusal{Reason: why.Reason, Certain: true, Err: why}

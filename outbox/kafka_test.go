@@ -13,7 +13,7 @@ import (
 
 func TestATopicIsGivenTimeToBeMadeAndARecordIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := NewKafka(nil, egress.NewCatalog(egress.Options{}), nil)
+		k := NewKafka(nil, egress.NewCatalog(egress.Options{}), nil, nil)
 		final := func(err error) bool {
 			var refusal *Refusal
 			return errors.As(err, &refusal)
@@ -40,6 +40,29 @@ func TestATopicIsGivenTimeToBeMadeAndARecordIsNot(t *testing.T) {
 		}
 		if err := k.judge("t", kerr.NotLeaderForPartition); err == nil || final(err) {
 			t.Errorf("a fault of the cluster: %v", err)
+		}
+	})
+}
+
+// A topic that was missing long ago and is missing again has its time again.
+func TestATopicThatRefusedLongAgoIsGivenTimeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := NewKafka(nil, egress.NewCatalog(egress.Options{}), nil, nil)
+		var refusal *Refusal
+		for range 2 {
+			if errors.As(k.judge("t", kerr.UnknownTopicOrPartition), &refusal) {
+				t.Error("it is final at once")
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		for range 4 {
+			if errors.As(k.judge("t", kerr.UnknownTopicOrPartition), &refusal) {
+				t.Error("it is final too early")
+			}
+			time.Sleep(refusedFor / 4)
+		}
+		if !errors.As(k.judge("t", kerr.UnknownTopicOrPartition), &refusal) {
+			t.Error("it is not final though it has lasted")
 		}
 	})
 }

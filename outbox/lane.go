@@ -149,10 +149,13 @@ func (l *Lane) deliver(ctx context.Context, items []Item) {
 	}
 }
 
-// round hands items on in their order and waits for all of them. It stops with the first that fails: what comes behind
-// could overtake it. Doubt is set when an item was refused that may have suffered for another.
+// round hands items on in their order and waits for all of them. It stops with the first that fails at once: what comes
+// behind could overtake it. Doubt is set when an item was refused that may have suffered for another.
 func (l *Lane) round(ctx context.Context, items []Item, alone bool) (results []Result, rest []Item, doubt bool, fault error) {
 	r := &flight{left: make(chan struct{}, 1), outcomes: make([]error, len(items)), ended: make([]bool, len(items))}
+	if err := l.Deliver.Begin(ctx); err != nil {
+		return nil, items, false, err
+	}
 	handed := 0
 	for i := range items {
 		if r.failed() || ctx.Err() != nil {
@@ -161,6 +164,7 @@ func (l *Lane) round(ctx context.Context, items []Item, alone bool) (results []R
 		handed++
 		l.Deliver.Deliver(ctx, items[i], func(err error) { r.done(i, err) })
 	}
+	l.Deliver.Send()
 	if !l.await(ctx, r, handed) {
 		return nil, items, false, ctx.Err() // nobody knows: whoever owns the partition next delivers them again
 	}

@@ -57,6 +57,12 @@ type scripted struct {
 	tries  map[string]int
 }
 
+// Begin is Target's.
+func (s *scripted) Begin(context.Context) error { return nil }
+
+// Send is Target's.
+func (s *scripted) Send() {}
+
 // Deliver is Target's.
 func (s *scripted) Deliver(_ context.Context, item Item, done func(error)) {
 	s.mu.Lock()

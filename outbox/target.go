@@ -13,13 +13,18 @@ type Item struct {
 	state.Outbox
 }
 
-// Target is where rows are delivered. Of several lanes that share one each calls it on a goroutine of its own.
+// Target is where rows are delivered. Of several lanes that share one each calls it on a goroutine of its own: Begin,
+// Deliver for each item of a round, Send.
 type Target interface {
+	// Begin waits until the target takes a round. Its error says that ctx was done before; then nothing has begun.
+	Begin(ctx context.Context) error
 	// Deliver hands an item on and calls done once, on any goroutine and perhaps before it returns: with nil when the
 	// target has the item, with a *Refusal when it will never take it, with another error when it is to be tried again.
 	// Deliver is called in the order of the items; what order the target keeps among them is its own affair. When ctx is
 	// done nobody waits for done any more.
 	Deliver(ctx context.Context, item Item, done func(error))
+	// Send ends what Begin has begun: no more items come in this round. It does not wait for what becomes of them.
+	Send()
 }
 
 // Refusal says that a target will not take an item, however often it is tried.

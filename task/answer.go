@@ -176,8 +176,7 @@ func (t *Task) Halve(c *Call) bool {
 		return false
 	}
 	m.batchLimit = m.taken / 2
-	m.flight, m.taken = nil, 0
-	t.ready(m)
+	t.giveBack(m)
 	return true
 }
 

@@ -38,7 +38,7 @@ func (c *Call) Inputs() int { return len(c.inputs) }
 // Take makes the next call of a mailbox, with at most maxInputs inputs of at most maxBytes together, but one in
 // any case. It returns nil when nothing waits.
 func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Call, error) {
-	m.queued, m.held = false, false
+	m.queued, m.held, m.returned = false, false, false
 	if m.flight != nil || m.Waiting() == 0 {
 		t.release(m)
 		return nil, nil

@@ -43,6 +43,7 @@ type Mailbox struct {
 	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
 	relieve    bool // leave memory to the last input, though the address is ready
+	returned   bool // its last call was given back, because its endpoint is down
 	held       bool // its endpoint is down: what it has, and what comes, becomes rows and leaves memory
 }
 
@@ -128,6 +129,14 @@ func (m *Mailbox) evict(keep int) (freed int64) {
 		m.tail = append([]input(nil), m.head[m.rows:]...)
 		m.head = append([]input(nil), m.head[:keep]...)
 		return freed
+	}
+	if len(m.head) > keep { // what was loaded for a call that failed; before rows in the store all are committed rows (H3)
+		m.storedSeq = m.head[keep].seq
+		for i := keep; i < len(m.head); i++ {
+			freed += m.head[i].cost()
+		}
+		m.stored += len(m.head) - keep
+		m.head = append([]input(nil), m.head[:keep]...)
 	}
 	n := 0
 	for n < len(m.tail) && m.tail[n].seq != 0 {

@@ -58,10 +58,22 @@ func (t *Task) toDisk(m *Mailbox) {
 // Return gives the inputs of a call back that failed because its endpoint is down for everybody: they are the next
 // that the address is called with, and the failure is not held against it.
 func (t *Task) Return(c *Call) {
-	m := c.Mailbox
+	c.Mailbox.returned = true
+	t.giveBack(c.Mailbox)
+}
+
+// giveBack makes a mailbox ready whose call came to nothing.
+func (t *Task) giveBack(m *Mailbox) {
 	m.flight, m.taken = nil, 0
+	if m.attempts > 0 {
+		t.spill(m) // a troubled address holds nobody's window: not even with what arrived during its call
+	}
 	t.ready(m)
 }
+
+// Suspect tells an address whose last call failed, or was given back because its endpoint is down: it may be its own
+// fault.
+func (m *Mailbox) Suspect() bool { return m.attempts > 0 || m.returned }
 
 // Hold keeps the inputs of a ready mailbox on disk until it is called, because its endpoint is down: they become rows
 // at the next cut and leave memory after it, so that they hold neither a source's position nor the read budget. It

@@ -62,7 +62,7 @@ func (p *Plan) check(want Topic, f found) Errors {
 		configs(cleanupPolicy, want.Configs[cleanupPolicy], want.Configs[cleanupPolicy])
 	}
 	if least := number(want.Configs[maxMessageBytes]); number(f.configs[maxMessageBytes]) < least {
-		configs(maxMessageBytes, fmt.Sprintf("at least %d (the largest of the ingress topics, and %d for the envelope)", least, envelopeBytes), strconv.FormatInt(least, 10))
+		configs(maxMessageBytes, fmt.Sprintf("at least %d (the largest of the ingress topics, and %d for the envelope)", least, EnvelopeBytes), strconv.FormatInt(least, 10))
 	}
 	return problems
 }

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// envelopeBytes is what a record grows by on its way into mailbox, changelog or dead-letter topic: target and caller,
+	// EnvelopeBytes is what a record grows by on its way into mailbox, changelog or dead-letter topic: target and caller,
 	// whose ids are the record's key, and the provenance headers.
-	envelopeBytes = 64 << 10
+	EnvelopeBytes = 64 << 10
 
 	// kafkaMaxMessageBytes is Kafka's own default for max.message.bytes.
 	kafkaMaxMessageBytes = 1048588
@@ -154,7 +154,7 @@ func (p *Plan) wanted(ingresses []Topic) []Topic {
 	for _, t := range ingresses {
 		largest = max(largest, number(t.Configs[maxMessageBytes]))
 	}
-	size := strconv.FormatInt(largest+envelopeBytes, 10)
+	size := strconv.FormatInt(largest+EnvelopeBytes, 10)
 	retention := p.options.DeadLetterRetention
 	if retention == 0 {
 		retention = defaultDeadLetterRetention

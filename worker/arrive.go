@@ -144,7 +144,8 @@ func (w *Worker) paused() (n int) {
 	return n
 }
 
-// refetch replaces the readers by ones for the sources of the partitions that run now.
+// refetch replaces the readers by ones for the sources of the partitions that run now. A source that a growth has begun
+// and not committed is not read: another start could be found after a crash (H8).
 func (w *Worker) refetch() {
 	for _, r := range w.readers() {
 		r.close()
@@ -171,7 +172,9 @@ func (w *Worker) refetch() {
 				mailboxes[tp] = &feed{partition: p, source: s, invalid: module.InvalidHandling{Type: module.InvalidDeadLetter, LogLevel: slog.LevelWarn}}
 				continue
 			}
-			ingresses[w.foreignOf(s.Topic)][tp] = w.ingressFeed(p, s)
+			if slices.Contains(p.sources, source{s.Topic, s.Partition, p.id}) {
+				ingresses[w.foreignOf(s.Topic)][tp] = w.ingressFeed(p, s)
+			}
 		}
 	}
 	w.ingress = w.openReader(nil, ingresses[nil], w.budget)

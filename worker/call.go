@@ -50,28 +50,7 @@ func (w *Worker) carry(c *call) {
 }
 
 func (w *Worker) invoke(c *call, a *answer) error {
-	get := func(key []byte) ([]byte, error) {
-		value, err := w.store.Get(c.task.Partition, key)
-		if err != nil {
-			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
-		}
-		return value, err
-	}
-	if err := c.Complete(get, time.Now()); err != nil {
-		if errors.Is(err, protocol.ErrNewer) { // nothing that the failure policy may decide on
-			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
-		}
-		return err
-	}
-	buffer := requests.Get().(*[]byte)
-	request, err := c.Request((*buffer)[:0], c.endpoint.spec.Generation)
-	var body []byte
-	if err == nil {
-		body, err = c.endpoint.call(c.ctx, c.Target, request)
-	}
-	if *buffer = request; cap(request) <= requestKept {
-		requests.Put(buffer)
-	}
+	body, err := w.ask(c)
 	if err != nil {
 		return err
 	}
@@ -89,6 +68,39 @@ func (w *Worker) invoke(c *call, a *answer) error {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return nil
+}
+
+// ask sends a call to its function and gives the body of the answer.
+func (w *Worker) ask(c *call) (body []byte, err error) {
+	buffer := requests.Get().(*[]byte)
+	request, err := w.request(c, (*buffer)[:0])
+	if err == nil {
+		body, err = c.endpoint.call(c.ctx, c.Target, request)
+	} else { // the call may be the probe of an open circuit, which would wait for its outcome
+		c.endpoint.circuit.Abandoned(c.Started, time.Now())
+	}
+	if *buffer = request; cap(request) <= requestKept {
+		requests.Put(buffer)
+	}
+	return body, err
+}
+
+// request appends what the function is sent to dst.
+func (w *Worker) request(c *call, dst []byte) ([]byte, error) {
+	get := func(key []byte) ([]byte, error) {
+		value, err := w.store.Get(c.task.Partition, key)
+		if err != nil {
+			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
+		}
+		return value, err
+	}
+	if err := c.Complete(get, time.Now()); err != nil {
+		if errors.Is(err, protocol.ErrNewer) { // nothing that the failure policy may decide on
+			err = fmt.Errorf("%w %s: %w", errStore, w.StateDir, err)
+		}
+		return dst, err
+	}
+	return c.Request(dst, c.endpoint.spec.Generation)
 }
 
 // check builds the effects of an answer and finds what must be refused, so that nothing of a refused answer is ever

@@ -7,10 +7,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
 // errStatus makes a remote function answer with a status.
@@ -130,6 +136,74 @@ func TestAPoisonedAddressDoesNotOpenTheCircuit(t *testing.T) {
 	r.become(echo)
 	r.expect("poison", "1:r0")
 	r.until("it is no longer parked", func() bool { return r.metric("statefun_worker_parked_addresses") == 0 })
+}
+
+// As many poisoned addresses as open a circuit fail with 500, and nothing else is called. The circuit opens wrongly, but
+// an address that comes then does not wait until each of them has failed as a probe once more.
+func TestAnAddressThatIsWellIsTheNextProbe(t *testing.T) {
+	const poisoned = 16
+	var mu sync.Mutex
+	var called []string
+	r := newRemote(t, "maxAttempts: 1", func(ctx context.Context, call *callOf, out *reply) error {
+		mu.Lock()
+		called = append(called, call.target.ID)
+		mu.Unlock()
+		if strings.HasPrefix(call.target.ID, "poison") {
+			return errStatus(500)
+		}
+		return echo(ctx, call, out)
+	})
+	r.up()
+	r.putMany("in", 0, poisoned, func(i int) (string, string) { return fmt.Sprint("poison", i), "r" })
+	r.until("the circuit is open", func() bool { return r.circuit("open") })
+	r.until("all of them wait to be a probe", func() (all bool) {
+		r.loop(func(w *Worker) { all = w.endpoints[0].ready() == poisoned })
+		return all
+	})
+	mu.Lock()
+	before := len(called)
+	mu.Unlock()
+	r.put("in", 0, "good", "r")
+	r.expect("good", "1:r")
+	mu.Lock()
+	defer mu.Unlock()
+	if n := slices.Index(called[before:], "good"); n > 2 { // one may have begun before the other was read
+		t.Errorf("%d poisoned addresses were called first", n)
+	}
+}
+
+// A call that was let through as a probe may end before it is sent, here because its input cannot be translated. The
+// others must not wait for what it does not find out.
+func TestAProbeThatIsNeverSentIsFollowedAtOnce(t *testing.T) {
+	spec := newWorldAt(t, moduleText, "localhost:1").module.Endpoints[0]
+	spec.MaxAttempts, spec.Generation = 1, protocol.Generation2
+	caller, err := invoker.New(&spec, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
+	for i := 0; !caller.Circuit().Open(); i++ {
+		if _, err := caller.Call(t.Context(), functionAt(fmt.Sprint(i)), nil); err == nil || i > 100 {
+			t.Fatalf("call %d of nobody: %v", i, err)
+		}
+	}
+	var ready *task.Mailbox
+	inputs := task.New(task.Config{Registry: task.NewRegistry(), Ready: func(m *task.Mailbox) { ready = m }, Held: func(int64) {}})
+	inputs.Deliver(protocol.Envelope{Target: functionAt("probe"), Invocation: []byte{0xff}}, 1)
+	began := time.Now()
+	made, err := inputs.Take(ready, 1, 1, began)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller.Circuit().Began(began)
+	c := &call{Call: made, task: inputs, endpoint: &endpoint{spec: &spec, call: caller.Call, circuit: caller.Circuit()}, ctx: t.Context()}
+	var sent *invoker.Error
+	if _, err := new(Worker).ask(c); err == nil || errors.As(err, &sent) {
+		t.Fatalf("the call was sent: %v", err)
+	}
+	if !caller.Circuit().Allows(time.Now(), 0) {
+		t.Error("the next probe waits for one that was never sent")
+	}
 }
 
 // A parked address keeps what it has and what comes, in order, over a crash too, and resumes by itself.

@@ -91,7 +91,7 @@ func (w *Worker) produce(ctx context.Context, p *producer, tx *transaction) erro
 	if err := p.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
-	acks := acknowledgements{changelog: w.names.changelog, last: map[int32]int64{}}
+	acks := acknowledgements{changelog: w.names.changelog, began: time.Now(), last: map[int32]int64{}}
 	for i := range tx.parts {
 		for _, row := range tx.parts[i].rows {
 			p.client.Produce(ctx, changelog.Encode(w.names.changelog, tx.parts[i].id, row), acks.take)
@@ -126,6 +126,7 @@ const suspectFor = 10 * time.Second
 // acknowledgements gathers what became of a transaction's records.
 type acknowledgements struct {
 	changelog string
+	began     time.Time
 	mu        sync.Mutex
 	last      map[int32]int64 // highest changelog offset by partition
 	failed    *kgo.Record     // the first one
@@ -155,14 +156,25 @@ func (w *Worker) refused(p *producer, a *acknowledgements) error {
 	r, err := a.failed, a.err
 	fault := fmt.Errorf("produce to %s partition %d, key %q: %w", r.Topic, r.Partition, r.Key, err)
 	internal := r.Topic == w.names.changelog || r.Topic == w.names.mailbox || r.Topic == w.names.deadLetter
-	if !internal && a.alongside > 0 && errors.Is(err, kerr.InvalidRecord) {
+	if !internal && a.alongside > 0 && (errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.InvalidTimestamp)) {
 		p.suspects[r.Topic] = time.Now().Add(suspectFor)
 		return fault
 	}
-	if !internal && w.catalog.Refuse(r, err, time.Now()) {
+	if !internal && w.catalog.Refuse(a.asFunctionGave(r), err, time.Now()) {
 		return fmt.Errorf("%w: %w", errRecord, fault)
 	}
 	return fault
+}
+
+// asFunctionGave is the record as the check sees it when it comes again: the producer stamps one that has no timestamp
+// of its own with the time of its sending.
+func (a *acknowledgements) asFunctionGave(r *kgo.Record) *kgo.Record {
+	if r.Timestamp.Before(a.began.Truncate(time.Millisecond)) || r.Timestamp.After(time.Now()) {
+		return r
+	}
+	given := *r
+	given.Timestamp = time.Time{}
+	return &given
 }
 
 // fence sends the offsets with the captured member id and the generation that the client holds now (H1, H2).

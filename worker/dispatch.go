@@ -54,10 +54,18 @@ func (e *endpoint) learns(c *call) bool {
 	return !c.stalled || e.limit.floor == 0 || e.limit.floor >= stalledAfter/2
 }
 
-func (e *endpoint) ready() int { return len(e.queues[fresh].waiting) + len(e.queues[other].waiting) }
+func (e *endpoint) ready() int { return e.unsuspected() + len(e.outage.suspects.waiting) }
+
+// unsuspected is the number of ready addresses that are not put last because of an outage.
+func (e *endpoint) unsuspected() int {
+	return len(e.queues[fresh].waiting) + len(e.queues[other].waiting)
+}
 
 // next takes the address that is called next.
 func (e *endpoint) next() *task.Mailbox {
+	if e.unsuspected() == 0 {
+		return e.outage.suspects.pop()
+	}
 	e.turns++
 	first := fresh
 	if e.turns%otherShare == 0 {
@@ -69,7 +77,9 @@ func (e *endpoint) next() *task.Mailbox {
 	return e.queues[first].pop()
 }
 
-func (e *endpoint) forget() { e.queues, e.outage.waiting = [2]queue{}, nil }
+func (e *endpoint) forget() {
+	e.queues, e.outage.waiting, e.outage.suspects = [2]queue{}, nil, queue{}
+}
 
 // flight is the calls in flight of the worker, in the order they were made.
 type flight struct {
@@ -157,6 +167,10 @@ func (w *Worker) ready(m *task.Mailbox) {
 	}
 	e := w.byEndpoint[spec]
 	e.outage.add(m)
+	if m.Suspect() && e.circuit.Open() {
+		e.outage.suspects.push(m)
+		return
+	}
 	if m.Fresh() {
 		e.queues[fresh].push(m)
 		return

@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/topics"
 )
 
 const (
@@ -48,14 +51,19 @@ type foreign struct {
 	// The loop's.
 	reader  *reader
 	growing *growth
-	away    error // why it cannot be read, nil: it can
+	away    error           // why it or one of its topics is not there, nil: all are
+	stalled error           // why sources of it cannot begin, nil: nothing is in their way
+	said    error           // which of them the log has, nil: neither
+	warned  map[string]bool // topics of which it was said that they take larger records than the application's
 }
 
 // foreignTopic is what is known of a topic. Its id is that of when the worker first saw it.
 type foreignTopic struct {
+	name       string // of its sources
 	id         [16]byte
 	partitions int32
 	retention  time.Duration
+	largest    int64 // record that it takes; 0: not known
 }
 
 // openForeign makes what is needed for the ingresses of other clusters; nothing is connected yet.
@@ -69,12 +77,15 @@ func (w *Worker) openForeign() error {
 		if err != nil {
 			return fmt.Errorf("ingress %s: %w", in.ID, err)
 		}
-		f := &foreign{ingress: in, settings: settings.With(w.ClientOptions...), topics: map[string]foreignTopic{}, away: errors.New("not reached yet")}
+		f := &foreign{ingress: in, settings: settings.With(w.ClientOptions...), topics: map[string]foreignTopic{}, warned: map[string]bool{}, away: errNotReached, said: errNotReached}
 		w.foreigns = append(w.foreigns, f)
 		w.log.Info("ingress is read from another cluster, its positions are kept in the application's changelog", "ingress", in.ID.String(), "brokers", in.Elsewhere)
 	}
 	return nil
 }
+
+// errNotReached is why a cluster is not read when the worker has just begun.
+var errNotReached = errors.New("not reached yet")
 
 // watchForeign looks at another cluster until ctx is done.
 func (w *Worker) watchForeign(ctx context.Context, f *foreign) {
@@ -94,23 +105,51 @@ func (w *Worker) watchForeign(ctx context.Context, f *foreign) {
 	}
 }
 
-// looked notes whether the cluster can be read; only its ingress waits for it.
+// looked notes whether the cluster is there; only its ingress waits for it.
 func (w *Worker) looked(f *foreign, err error) {
-	name := f.ingress.ID.String()
+	f.away = err
+	w.sayWaits(f)
+	w.warnOfLarge(f)
+	w.extend()
+}
+
+// warnOfLarge says once of a topic that its records may be larger than the application's topics take, which were made
+// without a look at another cluster.
+func (w *Worker) warnOfLarge(f *foreign) {
+	for _, t := range f.seenTopics() {
+		if needed := t.largest + topics.EnvelopeBytes; t.largest > 0 && needed > int64(w.names.maxRecordBytes) && !f.warned[t.name] {
+			f.warned[t.name] = true
+			w.log.Warn("topic of another cluster takes larger records than the application's topics: one that does not fit is an invalid record, and holds its partition's position if the dead-letter topic does not take it either: raise max.message.bytes of the application's topics and restart",
+				"topic", t.name, "its_max_message_bytes", t.largest, "changelog", w.names.changelog, "dead_letter_topic", w.names.deadLetter, "max_message_bytes", w.names.maxRecordBytes, "needed", needed)
+		}
+	}
+}
+
+// stalled notes why sources of the cluster cannot begin, nil when they can. A cluster that answers a look may refuse what
+// they need besides.
+func (w *Worker) stalled(f *foreign, err error) {
+	f.stalled = err
+	w.sayWaits(f)
+}
+
+// waits is why a cluster cannot be read, nil: it can.
+func (f *foreign) waits() error { return cmp.Or(f.away, f.stalled) }
+
+// sayWaits lets the log, the metric and readiness say whether an ingress waits for its cluster.
+func (w *Worker) sayWaits(f *foreign) {
+	name, err, waits := f.ingress.ID.String(), f.waits(), 0.0
 	switch {
-	case err != nil && (f.away == nil || f.away.Error() != err.Error()):
+	case err != nil && (f.said == nil || f.said.Error() != err.Error()):
 		w.log.Warn("ingress waits for its cluster", "ingress", name, "brokers", f.ingress.Elsewhere, "error", err)
-	case err == nil && f.away != nil:
+	case err == nil && f.said != nil:
 		w.log.Info("ingress has its cluster", "ingress", name, "brokers", f.ingress.Elsewhere)
 	}
-	f.away = err
-	waits := 0.0
+	f.said = err
 	if err != nil {
 		waits = 1
 	}
 	w.metrics.ingressWaits.WithLabelValues(name).Set(waits)
 	w.report()
-	w.extend()
 }
 
 // look asks the cluster for the topics of the ingress. Those that are missing make an error; the others are noted.
@@ -155,31 +194,37 @@ func (f *foreign) seen(ctx context.Context, topic string, id [16]byte, partition
 	if known && (before.id != id || before.partitions >= partitions) {
 		return
 	}
-	now := foreignTopic{id, partitions, before.retention}
+	now := foreignTopic{name, id, partitions, before.retention, before.largest}
 	if !known {
-		now.retention = f.retention(ctx, topic)
+		now.retention, now.largest = f.configured(ctx, topic)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.topics[name] = now
 }
 
-// retention is how long a topic keeps its records; for ever where the worker may not know.
-func (f *foreign) retention(ctx context.Context, topic string) time.Duration {
+// configured is how long a topic keeps its records, for ever where the worker may not know, and the largest that it takes.
+func (f *foreign) configured(ctx context.Context, topic string) (retention time.Duration, largest int64) {
+	retention = forever
 	described, err := f.lookups.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return forever
+		return retention, 0
 	}
 	found, err := described.On(topic, nil)
 	if err != nil || found.Err != nil {
-		return forever
+		return retention, 0
 	}
 	for _, c := range found.Configs {
-		if ms, err := strconv.ParseInt(c.MaybeValue(), 10, 64); c.Key == "retention.ms" && err == nil && ms >= 0 {
-			return time.Duration(min(ms, forever.Milliseconds())) * time.Millisecond
+		n, err := strconv.ParseInt(c.MaybeValue(), 10, 64)
+		switch {
+		case err != nil || n < 0:
+		case c.Key == "retention.ms":
+			retention = time.Duration(min(n, forever.Milliseconds())) * time.Millisecond
+		case c.Key == "max.message.bytes":
+			largest = n
 		}
 	}
-	return forever
+	return retention, largest
 }
 
 // topic is what is known under the name of a source.
@@ -190,26 +235,21 @@ func (f *foreign) topic(name string) (t foreignTopic, known bool) {
 	return t, known
 }
 
-// names are the topics that were seen, by the names of their sources.
-func (f *foreign) names() (names []string) {
+// seenTopics are the topics that were seen by now, in the order of their names.
+func (f *foreign) seenTopics() []foreignTopic {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	for name := range f.topics {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.SortedFunc(maps.Values(f.topics), func(a, b foreignTopic) int { return strings.Compare(a.name, b.name) })
 }
 
 // raw is the name that a topic has on its own cluster.
 func (f *foreign) raw(name string) string { return strings.TrimPrefix(name, f.ingress.SourceName("")) }
 
-// sourcesOf are the partitions q with q % n == id of the topics that were seen.
-func (f *foreign) sourcesOf(id, n int32) (sources []source) {
-	for _, name := range f.names() {
-		t, _ := f.topic(name)
+// sourcesIn are the partitions q with q % n == id of topics.
+func sourcesIn(topics []foreignTopic, id, n int32) (sources []source) {
+	for _, t := range topics {
 		for q := id; q < t.partitions; q += n {
-			sources = append(sources, source{name, q, id})
+			sources = append(sources, source{t.name, q, id})
 		}
 	}
 	return sources
@@ -238,9 +278,12 @@ func (f *foreign) groupOffsets(ctx context.Context) (map[module.TopicPartition]f
 	if err != nil {
 		return nil, fmt.Errorf("fetch the offsets of group %s for ingress %s: %w", group, f.ingress.ID, err)
 	}
+	if err := committed.Error(); err != nil {
+		return nil, fmt.Errorf("fetch the offsets of group %s for ingress %s: %w", group, f.ingress.ID, err)
+	}
 	offsets := map[module.TopicPartition]fetched{}
 	committed.Each(func(o kadm.OffsetResponse) {
-		if o.Err == nil && o.At >= 0 {
+		if o.At >= 0 {
 			offsets[module.TopicPartition{Topic: f.ingress.SourceName(o.Topic), Partition: o.Partition}] = fetched{offset: o.At}
 		}
 	})
@@ -272,8 +315,8 @@ func (w *Worker) topicID(name string) [16]byte {
 // foreignAway is what readiness waits for on other clusters, empty for nothing.
 func (w *Worker) foreignAway() string {
 	for _, f := range w.foreigns {
-		if f.away != nil {
-			return fmt.Sprintf("ingress %s waits for its cluster %s, the rest is at work: %v", f.ingress.ID, strings.Join(f.ingress.Elsewhere, ","), f.away)
+		if err := f.waits(); err != nil {
+			return fmt.Sprintf("ingress %s waits for its cluster %s, the rest is at work: %v", f.ingress.ID, strings.Join(f.ingress.Elsewhere, ","), err)
 		}
 	}
 	return ""

@@ -145,11 +145,14 @@ func (w *Worker) extendFrom(far *foreign, before *growth) *growth {
 		return before
 	}
 	g := &growth{beginnings: beginnings{w: w, ctx: w.epoch.ctx, far: far, sources: map[int32][]source{}}, tasks: map[int32]*task.Task{}}
+	if far != nil {
+		g.seen = far.seenTopics()
+	}
 	for id, p := range w.partitions {
 		if p.stage != running {
 			continue
 		}
-		if fresh, is := w.fresh(far, p); is {
+		if fresh, is := w.fresh(g, p); is {
 			g.partitions = append(g.partitions, id)
 			g.sources[id], g.tasks[id] = fresh, p.task
 		}
@@ -167,17 +170,17 @@ func (w *Worker) extendFrom(far *foreign, before *growth) *growth {
 	return g
 }
 
-// fresh are the sources of a cluster that a partition has not begun. Of another cluster it may have to begin with a topic
+// fresh are the sources of a growth's cluster that a partition has not begun. Of another cluster it may have to begin with a topic
 // of which it reads nothing: the row that says so tells partitions apart that the topic gets later.
-func (w *Worker) fresh(far *foreign, p *partition) (sources []source, is bool) {
-	if far == nil {
+func (w *Worker) fresh(g *growth, p *partition) (sources []source, is bool) {
+	if g.far == nil {
 		sources = added(p.sources, w.sourcesOf(p.id))
 		return sources, len(sources) > 0
 	}
-	sources = added(p.sources, far.sourcesOf(p.id, w.plan.Partitions))
+	sources = added(p.sources, sourcesIn(g.seen, p.id, w.plan.Partitions))
 	is = len(sources) > 0
-	for _, name := range far.names() {
-		row, err := w.store.Get(p.id, state.IngressKey(name))
+	for _, t := range g.seen {
+		row, err := w.store.Get(p.id, state.IngressKey(t.name))
 		if err != nil {
 			w.fail(err)
 			return nil, false
@@ -211,6 +214,9 @@ func added(before, now []source) (fresh []source) {
 
 // grow gives the tasks their new sources. They are not read yet.
 func (w *Worker) grow(g *growth, err error) {
+	if g.far != nil {
+		w.stalled(g.far, nil)
+	}
 	if g.ctx.Err() != nil || *w.growingOf(g.far) != g {
 		return
 	}

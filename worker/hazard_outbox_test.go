@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/outbox"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
@@ -201,7 +203,7 @@ func TestARecordThatAnotherClusterNeverTakesIsADeadLetter(t *testing.T) {
 	}
 	l.become(func(_ context.Context, call *callOf, r *reply) error {
 		for _, v := range call.arguments {
-			r.egress("test/far", "small", call.target.ID, string(v))
+			r.egressAt("test/far", "small", call.target.ID, string(v), "1700000000123")
 		}
 		return nil
 	})
@@ -217,7 +219,8 @@ func TestARecordThatAnotherClusterNeverTakesIsADeadLetter(t *testing.T) {
 		headers[h.Key] = string(h.Value)
 	}
 	if string(letter.Key) != "K" || len(letter.Value) != 1000 || headers[ingress.HeaderReason] != "too-large" || headers[ingress.HeaderTopic] != "small" ||
-		headers[headerEgress] != "test/far" || headers[outbox.HeaderID] == "" || headers[ingress.HeaderApplication] != "app" {
+		headers[headerEgress] != "test/far" || headers[outbox.HeaderID] == "" || headers[ingress.HeaderApplication] != "app" ||
+		headers[ingress.HeaderTimestamp] != "2023-11-14T22:13:20.123Z" {
 		t.Errorf("the dead letter has key %s, %d bytes and %v", letter.Key, len(letter.Value), headers)
 	}
 	if got := l.metric("statefun_outbox_refused_rows_total", "target", "test/far", "reason", "too-large"); got != 1 {
@@ -229,6 +232,27 @@ func TestARecordThatAnotherClusterNeverTakesIsADeadLetter(t *testing.T) {
 	l.settled()
 	if got := len(l.read("app-dead-letter")); got != 1 {
 		t.Errorf("%d dead letters", got)
+	}
+}
+
+// An address that is not the application's may lead to its cluster all the same.
+func TestNoAddressLeadsToTheApplicationsOwnTopics(t *testing.T) {
+	l, a := far(t, "", "")
+	for _, topic := range []string{"app-mailbox", "app-changelog"} {
+		if _, err := a.admin.CreateTopics(t.Context(), 1, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.become(func(_ context.Context, call *callOf, r *reply) error {
+		r.egress("test/far", call.target.ID, "K", string(call.arguments[0]))
+		return nil
+	})
+	l.up()
+	l.put("in", 0, "app-mailbox", "r0")
+	l.put("in", 0, "app-changelog", "r0")
+	l.until("both are dead letters", func() bool { return len(l.read("app-dead-letter")) == 2 })
+	if n := len(a.read("app-mailbox")) + len(a.read("app-changelog")); n != 0 {
+		t.Errorf("%d records were written there", n)
 	}
 }
 
@@ -276,4 +300,18 @@ func TestRowsOfAnEgressThatIsGoneAreKept(t *testing.T) {
 	a.come()
 	l.up()
 	a.counted(l, "K", 1)
+}
+
+// egressAt is egress with a timestamp, in milliseconds.
+func (r *reply) egressAt(id, topic, key, value, millis string) {
+	name, err := protocol.ParseTypeName(id)
+	if err != nil {
+		panic(err)
+	}
+	record := message(message(message(nil, 1, []byte(key)), 2, []byte(value)), 3, []byte(topic))
+	header := message(message(nil, 1, []byte(protocol.TimestampKey)), 2, []byte(millis))
+	header = protowire.AppendVarint(protowire.AppendTag(header, 3, protowire.VarintType), 1)
+	record = message(record, 4, header)
+	m := message(message(nil, 1, []byte(name.Namespace)), 2, []byte(name.Name))
+	r.result = message(r.result, 4, message(m, 3, protocol.AppendTypedValue(nil, protocol.KafkaProducerRecordType, record)))
 }

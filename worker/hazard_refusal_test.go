@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // The fourth effect of an answer uses a cancellation token that is in use. Three egress records lie before it; were
@@ -139,13 +142,49 @@ func TestH6ARecordRefusedByTheBrokerAbortsOnce(t *testing.T) {
 	})
 }
 
+// A record whose timestamp is refused is known when it comes again, whether the function set the timestamp or the
+// producer, which stamps the record of each transaction anew.
+func TestH6ATimestampRefusedByTheBrokerAbortsOnce(t *testing.T) {
+	for name, stamp := range map[string]string{"the function's": "1000", "the producer's": ""} {
+		t.Run(name, func(t *testing.T) {
+			var bad atomic.Int64
+			l := newLab(t, setting{partitions: 1, topics: []string{"strict"}}, func(ctx context.Context, call *callOf, r *reply) error {
+				if call.target.ID != "bad" {
+					return echo(ctx, call, r)
+				}
+				bad.Add(1)
+				argument := message(nil, 3, []byte("v"))
+				if stamp != "" {
+					header := message(message(nil, 1, []byte(protocol.TimestampKey)), 2, []byte(stamp))
+					argument = message(argument, 4, protowire.AppendVarint(protowire.AppendTag(header, 3, protowire.VarintType), 1))
+				}
+				return r.egressRaw("strict", "bad", argument)
+			})
+			l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "strict", Err: kerr.InvalidTimestamp, Count: -1})
+			l.up()
+			l.put("in", 0, "bad", "r0")
+			l.until("the answer came again and again", func() bool { return bad.Load() >= 4 })
+			if n := l.metric("statefun_worker_transactions_aborted_total"); n != 1 {
+				t.Errorf("%v transactions were aborted, want 1", n)
+			}
+		})
+	}
+}
+
 // The broker refuses a batch as a whole for one record in it. The record is found by its own answer's retry, not by
-// taking the first of the batch for it: an address whose record is good must not be refused for five minutes.
+// taking the first of the batch for it: an address whose record is good must not be refused for five minutes, let alone
+// be given up. A timestamp may be what is refused, as functions may set it.
 func TestH6TheBatchOfABadRecordIsNotBlamed(t *testing.T) {
+	for _, refusal := range []*kerr.Error{kerr.InvalidRecord, kerr.InvalidTimestamp} {
+		t.Run(refusal.Message, func(t *testing.T) { batchOfABadRecord(t, refusal) })
+	}
+}
+
+func batchOfABadRecord(t *testing.T, refusal *kerr.Error) {
 	// What the broker refuses stands in no other record of the same request, such as the address' changelog rows.
 	word := func(id string) string { return strings.ReplaceAll(id, "bad", "poison") }
 	both := make(chan struct{}, 2)
-	l := newLab(t, setting{partitions: 1, topics: []string{"strict"}}, func(ctx context.Context, call *callOf, r *reply) error {
+	l := newLab(t, setting{partitions: 1, topics: []string{"strict"}, module: replaced("  functions: test/*", "  functions: test/*\n  onFailure: skip")}, func(ctx context.Context, call *callOf, r *reply) error {
 		if strings.HasPrefix(call.target.ID, "blocker") {
 			return echo(ctx, call, r)
 		}
@@ -163,7 +202,7 @@ func TestH6TheBatchOfABadRecordIsNotBlamed(t *testing.T) {
 		}
 		return false
 	}
-	l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "strict", Err: kerr.InvalidRecord, Count: -1, When: holdsBad})
+	l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "strict", Err: refusal, Count: -1, When: holdsBad})
 	l.up()
 	blocked, release := l.blockEndTxn(nil)
 	l.put("in", 0, "blocker", "r")

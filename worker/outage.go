@@ -13,6 +13,10 @@ import (
 type outage struct {
 	on      bool
 	waiting []*task.Mailbox // ready addresses whose inputs are still to be held
+
+	// suspects are ready addresses that failed themselves. They are probes only when there is no other: a few poisoned
+	// ones may have opened the circuit, and one that is well would wait for the failures of all of them.
+	suspects queue
 }
 
 // add notes an address that became ready.
@@ -38,9 +42,11 @@ func (w *Worker) holdOutages() {
 			for i := range e.queues {
 				o.waiting = append(o.waiting, e.queues[i].waiting...)
 			}
+			o.waiting = append(o.waiting, o.suspects.waiting...)
 			// What the function could do at once before says nothing about what it can do when it comes back.
 			e.limit = newLimit(e.limit.most)
-		case !open && o.on:
+		case !open && (o.on || len(o.suspects.waiting) > 0):
+			e.queues[other].waiting = append(e.queues[other].waiting, o.suspects.waiting...)
 			*o = outage{}
 		}
 		inputs := 0

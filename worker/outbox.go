@@ -221,13 +221,16 @@ func (w *Worker) target(name string) (outbox.Target, error) {
 		return nil, nil
 	}
 	catalog := egress.NewCatalog(egress.Options{})
+	catalog.Reserve(reserved(w.plan)...) // another address may lead to the application's own cluster
 	client, err := settings.Open(outbox.ProducerOptions(catalog)...)
 	if err != nil {
 		return nil, fmt.Errorf("egress %s: %w", name, err)
 	}
 	w.sends.clients = append(w.sends.clients, client)
 	l := &lookups{client: client, admin: kadm.NewClient(client)}
-	t := outbox.NewKafka(client, catalog, func(ctx context.Context, topic string) error { return l.learn(ctx, catalog, topic) })
+	learn := func(ctx context.Context, topic string) error { return l.learn(ctx, catalog, topic) }
+	spawn := func(work func(context.Context)) { w.spawn(func() { work(w.ctx) }) }
+	t := outbox.NewKafka(client, catalog, learn, spawn)
 	w.sends.targets[name] = t
 	return t, nil
 }
@@ -260,6 +263,8 @@ func (w *Worker) settle(s *settled) {
 const (
 	headerEgress  = ingress.HeaderPrefix + "egress"
 	headerCluster = ingress.HeaderPrefix + "egress-cluster"
+
+	letterTime = "2006-01-02T15:04:05.000Z07:00" // how all of them write a timestamp
 )
 
 // deadLetterRow writes what a target will never take to the dead-letter topic, in the transaction that removes its row.
@@ -271,6 +276,9 @@ func (w *Worker) deadLetterRow(target string, r outbox.Result) {
 		record = &kgo.Record{Value: r.Payload}
 	}
 	headers := append([]kgo.RecordHeader(nil), record.Headers...)
+	if !record.Timestamp.IsZero() { // of the function; a header, since it may be what was refused
+		headers = append(headers, kgo.RecordHeader{Key: ingress.HeaderTimestamp, Value: []byte(record.Timestamp.UTC().Format(letterTime))})
+	}
 	for _, h := range [][2]string{
 		{ingress.HeaderReason, r.Refusal.Reason}, {ingress.HeaderDetail, detail[:min(len(detail), detailBytes)]},
 		{ingress.HeaderTopic, record.Topic}, {headerEgress, target}, {headerCluster, w.sends.settings[target].String()},

@@ -150,7 +150,7 @@ func (r *reader) fault(ctx context.Context, topic string, partition int32, err e
 		return
 	}
 	r.w.lookSoon()
-	r.w.log.Warn("fetch", "topic", topic, "partition", partition, "error", err)
+	r.w.log.Warn("fetch", "topic", r.name(topic), "partition", partition, "error", err)
 	pause(ctx, fetchRetry) // such an error comes back with every poll
 }
 
@@ -202,7 +202,7 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 		if errors.Is(err, protocol.ErrNewer) {
 			r.failed, b.end = true, record.Offset // as below: what comes behind it may be for the same address
 			r.w.post(func() {
-				r.w.fail(fmt.Errorf("message in %s partition %d offset %d: %w", record.Topic, record.Partition, record.Offset, err))
+				r.w.fail(fmt.Errorf("message in %s partition %d offset %d: %w", r.name(record.Topic), record.Partition, record.Offset, err))
 			})
 			return b
 		}
@@ -219,7 +219,7 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 			}
 			it.stays = it.deadLetter != nil && egress.Size(it.deadLetter) > r.w.names.deadLetterBytes
 			if it.stays {
-				r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)
+				r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", r.name(record.Topic), "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)
 			}
 		}
 		if it.n = len(b.envelopes) - before; it.n > 0 {
@@ -245,16 +245,18 @@ func (b *batch) mailbox(r *kgo.Record) error {
 func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 	why := &ingress.Invalid{Reason: ingress.Undecodable, Detail: err}
 	errors.As(err, &why)
-	w := r.w
-	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid.Type).Inc()
-	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
+	w, named := r.w, *record
+	named.Topic = r.name(record.Topic) // topics of several clusters may have one name
+	record = &named
+	w.metrics.invalid.WithLabelValues(r.name(record.Topic), why.Reason, f.invalid.Type).Inc()
+	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", r.name(record.Topic), "partition", record.Partition, "offset", record.Offset,
 		"reason", why.Reason, "error", why, "handling", f.invalid.Type)
 	switch f.invalid.Type {
 	case module.InvalidSkip:
 		return nil
 	case module.InvalidFail:
 		w.post(func() {
-			w.fail(fmt.Errorf("record %s partition %d offset %d: %w: mend the producer, or set invalidRecordHandling to skip or dead-letter", record.Topic, record.Partition, record.Offset, why))
+			w.fail(fmt.Errorf("record %s partition %d offset %d: %w: mend the producer, or set invalidRecordHandling to skip or dead-letter", r.name(record.Topic), record.Partition, record.Offset, why))
 		})
 	}
 	return ingress.DeadLetter(w.names.deadLetter, record, why, w.ApplicationID)

@@ -19,7 +19,8 @@ import (
 type beginnings struct {
 	w          *Worker
 	ctx        context.Context
-	far        *foreign // whose sources they are; nil: the application's own cluster's
+	far        *foreign       // whose sources they are; nil: the application's own cluster's
+	seen       []foreignTopic // of far, once for all: the row of a topic goes with the starts of its sources
 	partitions []int32
 	sources    map[int32][]source                // of each partition
 	offsets    map[module.TopicPartition]fetched // of the group, before anything of this owner was committed
@@ -63,11 +64,20 @@ func (b *beginnings) again(what string, step func() (done bool, err error)) erro
 		if err != nil && errors.Is(err, errFinal) {
 			return err
 		}
-		if err != nil && !said {
+		wait := resolveRetry
+		switch {
+		case err != nil && b.far != nil: // it may last, as when a right is missing, and only this ingress waits for it
+			b.w.post(func() {
+				if b.ctx.Err() == nil {
+					b.w.stalled(b.far, err)
+				}
+			})
+			wait = foreignRetry
+		case err != nil && !said:
 			b.w.log.Warn("take-over waits", "for", what, "partitions", b.partitions, "error", err)
 			said = true
 		}
-		if !pause(b.ctx, resolveRetry) {
+		if !pause(b.ctx, wait) {
 			return b.ctx.Err()
 		}
 	}
@@ -172,8 +182,11 @@ func (b *beginnings) readTopics(id int32) (map[string]bool, error) {
 
 // topics are those of the cluster, by the names of their sources.
 func (b *beginnings) topics() (names []string) {
+	for _, t := range b.seen {
+		names = append(names, t.name)
+	}
 	if b.far != nil {
-		return b.far.names()
+		return names
 	}
 	for _, t := range b.w.ingressTopics {
 		names = append(names, t.Name)

@@ -33,8 +33,8 @@ var bugs = map[string]bug{
 	// The new owner of a partition begins at the first record that is left in the mailbox, whatever is done of it.
 	"the mailbox is read twice after a take-over": {
 		file: "abort.go",
-		old:  "		source := task.NewSource(s.topic, s.partition, w.names.topicIDs[s.topic], progress)\n",
-		new:  "		if s.topic == w.names.mailbox {\n			progress.Position, progress.Finished = 0, nil\n		}\n		source := task.NewSource(s.topic, s.partition, w.names.topicIDs[s.topic], progress)\n",
+		old:  "		source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)\n",
+		new:  "		if s.topic == w.names.mailbox {\n			progress.Position, progress.Finished = 0, nil\n		}\n		source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)\n",
 		test: "TestSimulation", args: simulation("3", "2"),
 		finds: `egress has input \S+ twice`,
 	},
