@@ -248,15 +248,15 @@ func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 	w, named := r.w, *record
 	named.Topic = r.name(record.Topic) // topics of several clusters may have one name
 	record = &named
-	w.metrics.invalid.WithLabelValues(r.name(record.Topic), why.Reason, f.invalid.Type).Inc()
-	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", r.name(record.Topic), "partition", record.Partition, "offset", record.Offset,
+	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid.Type).Inc()
+	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
 		"reason", why.Reason, "error", why, "handling", f.invalid.Type)
 	switch f.invalid.Type {
 	case module.InvalidSkip:
 		return nil
 	case module.InvalidFail:
 		w.post(func() {
-			w.fail(fmt.Errorf("record %s partition %d offset %d: %w: mend the producer, or set invalidRecordHandling to skip or dead-letter", r.name(record.Topic), record.Partition, record.Offset, why))
+			w.fail(fmt.Errorf("record %s partition %d offset %d: %w: mend the producer, or set invalidRecordHandling to skip or dead-letter", record.Topic, record.Partition, record.Offset, why))
 		})
 	}
 	return ingress.DeadLetter(w.names.deadLetter, record, why, w.ApplicationID)
