@@ -33,9 +33,10 @@ check: ## formatting, go vet and the project's own rules
 unit: ## the engine's tests, under the race detector
 	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '$(OUTER)')
 
-# One package at a time: they run whole brokers and measure time.
+# One package at a time: they run whole brokers and measure time. Never from the cache, which does not know of the program
+# that they build.
 outer: ## the tests with processes: embedded broker, Kafka 4.1 and 3.9, official SDKs, kill -9
-	$(GO) test -p 1 -timeout 40m $$($(GO) list ./... | grep -E '$(OUTER)')
+	$(GO) test -count=1 -p 1 -timeout 40m $$($(GO) list ./... | grep -E '$(OUTER)')
 
 sdks: ## install the SDKs of all languages that are missing, and run the suite with them
 	$(GO) run ./test/sdks/setup
