@@ -15,8 +15,8 @@ type Sum struct {
 	hash  [2]uint64
 }
 
-func (s *Sum) add(rows, bytes int64) {
-	s.Rows += rows
+func (s *Sum) add(bytes int64) {
+	s.Rows++
 	s.Bytes += bytes
 }
 
@@ -71,7 +71,7 @@ func (t *tally) take(p int32, c *carried) error {
 	size := int64(len(c.row.Key) + len(c.row.Value))
 	if c.kind == state.KindIngress && t.readBack {
 		t.count(c.kind, c.same, size)
-		t.here[p].add(1, size)
+		t.here[p].add(size)
 		return nil
 	}
 	if c.kind == state.KindIngress {
@@ -81,16 +81,16 @@ func (t *tally) take(p int32, c *carried) error {
 		return fmt.Errorf("a row of kind %q lies in partition %d and belongs to %d: the topic's partitions were changed by hand", c.kind, p, owner)
 	}
 	t.count(c.kind, c.same, size)
-	t.here[p].add(1, size)
-	t.there[c.owner(int32(len(t.there)))].add(1, size)
+	t.here[p].add(size)
+	t.there[c.owner(int32(len(t.there)))].add(size)
 	if c.unread {
-		t.unread.add(1, size)
+		t.unread.add(size)
 	}
 	return nil
 }
 
 func (t *tally) count(kind byte, same []byte, size int64) {
-	t.kinds[kind].add(1, size)
+	t.kinds[kind].add(size)
 	t.kinds[kind].hashed(same)
 }
 
@@ -104,7 +104,7 @@ func (t *tally) takeIngress(p int32, c *carried, size int64) error {
 	if err != nil {
 		return err
 	}
-	t.here[p].add(1, size)
+	t.here[p].add(size)
 	known, is := t.ingress[topic]
 	if is {
 		before, err := state.ParseIngress(known.row.Value)
@@ -133,7 +133,7 @@ func (t *tally) spread() error {
 		for p := range t.there {
 			size := int64(len(same))
 			t.count(state.KindIngress, same, size)
-			t.there[p].add(1, size)
+			t.there[p].add(size)
 		}
 	}
 	return nil
