@@ -65,13 +65,30 @@ func (f field) text() ([]byte, error) {
 	return f.value, nil
 }
 
-// merge joins the occurrences of a message field that is not repeated. The concatenation of two
-// encoded messages is the encoding of both merged, which is what protobuf asks for here.
-func merge(before, next []byte) []byte {
+// merge joins the occurrences of a message field that is not repeated. The concatenation of two encoded messages is the
+// encoding of both merged, which is what protobuf asks for here. Each must be one by itself: two halves of a field that
+// would join well are refused, as the official parsers refuse them.
+func merge(before, next []byte) ([]byte, error) {
 	if before == nil {
-		return next
+		return next, nil
 	}
-	return append(before, next...) // views have no spare capacity, so this copies
+	if len(before) == cap(before) { // a view, which has no spare capacity: the first occurrence, not looked at yet
+		if err := wellFormed(before); err != nil {
+			return nil, err
+		}
+	}
+	if err := wellFormed(next); err != nil {
+		return nil, err
+	}
+	return append(before, next...), nil
+}
+
+// wellFormed looks at the fields of a message, not into them.
+func wellFormed(b []byte) (err error) {
+	for len(b) > 0 && err == nil {
+		_, b, err = nextField(b)
+	}
+	return err
 }
 
 // count returns how often each of the length-delimited fields 1 to 4 occurs in b.

@@ -1,6 +1,10 @@
 package protocol
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // metadataField is TypedValue.metadata: one entry a header, duplicates and order as they are. An entry is
 // 1 key, 2 value, 3 has_value, as a header of KafkaProducerRecord is; without has_value it is Kafka's null header.
@@ -41,4 +45,26 @@ func sizeEntry(e *KafkaHeader) int {
 		size += 2
 	}
 	return size
+}
+
+// Metadata reads the entries of an encoded TypedValue; their values are views of b.
+func Metadata(b []byte) ([]KafkaHeader, error) {
+	n, err := count(b)
+	if err != nil {
+		return nil, fmt.Errorf("parse the metadata of a typed value: %w", err)
+	}
+	entries := sized[KafkaHeader](n[metadataField])
+	for len(b) > 0 {
+		var f field
+		if f, b, err = nextField(b); err != nil {
+			return nil, fmt.Errorf("parse the metadata of a typed value: %w", err)
+		}
+		if !f.isBytes(metadataField) {
+			continue
+		}
+		if err := appendParsed(&entries, "entry", f.value, parseKafkaHeader); err != nil {
+			return nil, fmt.Errorf("parse the metadata of a typed value: %w", err)
+		}
+	}
+	return entries, nil
 }

@@ -37,7 +37,9 @@ func (g Generation) parseAnswer(body []byte) (Answer, error) {
 			}
 			member, content = f.num, nil
 		}
-		content = merge(content, f.value)
+		if content, err = merge(content, f.value); err != nil {
+			return Answer{}, err
+		}
 	}
 	return g.parseMember(member, content)
 }
@@ -160,7 +162,7 @@ func unknownMutation(name string, kind int32) error {
 }
 
 // readMutation reads what mutations of both generations have; join says how several values become one.
-func readMutation(b []byte, m *Mutation, join func(before, next []byte) []byte) (kind int32, value []byte, err error) {
+func readMutation(b []byte, m *Mutation, join func(before, next []byte) ([]byte, error)) (kind int32, value []byte, err error) {
 	for len(b) > 0 {
 		var f field
 		if f, b, err = nextField(b); err != nil {
@@ -172,7 +174,7 @@ func readMutation(b []byte, m *Mutation, join func(before, next []byte) []byte) 
 		case f.isBytes(2):
 			err = f.copyTo(&m.Name)
 		case f.isBytes(3):
-			value = join(value, f.value)
+			value, err = join(value, f.value)
 		}
 		if err != nil {
 			return 0, nil, err
@@ -201,9 +203,12 @@ func readMessage(b []byte, m *Message) (err error) {
 		}
 		switch {
 		case f.isBytes(1):
-			target = merge(target, f.value)
+			target, err = merge(target, f.value)
 		case f.isBytes(2):
-			m.Argument = merge(m.Argument, f.value)
+			m.Argument, err = merge(m.Argument, f.value)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	m.Target, err = ParseAddress(target)
@@ -236,9 +241,9 @@ func readDelayed(b []byte, m *DelayedMessage, cancels bool) (delay int64, err er
 		case f.isVarint(1):
 			delay = int64(f.varint)
 		case f.isBytes(2):
-			target = merge(target, f.value)
+			target, err = merge(target, f.value)
 		case f.isBytes(3):
-			m.Argument = merge(m.Argument, f.value)
+			m.Argument, err = merge(m.Argument, f.value)
 		case cancels && f.isVarint(10):
 			m.Cancel = protowire.DecodeBool(f.varint)
 		case cancels && f.isBytes(11):
@@ -291,7 +296,7 @@ func readEgressMessage(b []byte, m *EgressMessage) (err error) {
 		case f.isBytes(2):
 			err = f.copyTo(&m.Egress.Name)
 		case f.isBytes(3):
-			m.Argument = merge(m.Argument, f.value)
+			m.Argument, err = merge(m.Argument, f.value)
 		}
 		if err != nil {
 			return err
@@ -313,7 +318,7 @@ func parseStateSpec(b []byte, s *StateSpec) (err error) {
 		case f.isBytes(1):
 			err = f.copyTo(&s.Name)
 		case f.isBytes(2):
-			expiration = merge(expiration, f.value)
+			expiration, err = merge(expiration, f.value)
 		case f.isBytes(3):
 			err = f.copyTo(&typename)
 		}

@@ -76,9 +76,12 @@ func (p *polyglotInvocation) read(b []byte) (err error) {
 		}
 		switch {
 		case f.isBytes(1):
-			p.caller = merge(p.caller, f.value)
+			p.caller, err = merge(p.caller, f.value)
 		case f.isBytes(2):
-			argument = merge(argument, f.value)
+			argument, err = merge(argument, f.value)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	p.typename, _, p.value, err = viewTypedValue(argument)

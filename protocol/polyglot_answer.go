@@ -21,7 +21,7 @@ func parsePolyglotMutation(b []byte, m *Mutation) error {
 }
 
 // replace is merge for a field of bytes, of which the last occurrence counts.
-func replace(_, next []byte) []byte { return next }
+func replace(_, next []byte) ([]byte, error) { return next, nil }
 
 func parsePolyglotMessage(b []byte, m *Message) (err error) {
 	if err = readMessage(b, m); err != nil {

@@ -19,18 +19,19 @@ type StateValue struct {
 }
 
 // AppendInvocation appends one Invocation. The caller is nil for what came from an ingress; argument is
-// an encoded TypedValue and taken over byte for byte.
-func AppendInvocation(dst []byte, caller *Address, argument []byte) []byte {
+// an encoded TypedValue and taken over byte for byte, with metadata behind it if there is any.
+func AppendInvocation(dst []byte, caller *Address, argument []byte, metadata ...KafkaHeader) []byte {
 	if caller != nil {
 		dst = appendHead(dst, 1, sizeAddress(*caller))
 		dst = AppendAddress(dst, *caller)
 	}
-	return appendBytes(dst, 2, argument)
+	dst = appendHead(dst, 2, len(argument)+sizeMetadata(metadata))
+	return appendMetadata(append(dst, argument...), metadata)
 }
 
 // SizeInvocation is the number of bytes that AppendInvocation appends.
-func SizeInvocation(caller *Address, argument []byte) int {
-	size := sizeMessage(2, len(argument))
+func SizeInvocation(caller *Address, argument []byte, metadata ...KafkaHeader) int {
+	size := sizeMessage(2, len(argument)+sizeMetadata(metadata))
 	if caller != nil {
 		size += sizeMessage(1, sizeAddress(*caller))
 	}
@@ -60,9 +61,12 @@ func ParseInvocation(b []byte) (caller *Address, argument []byte, err error) {
 		}
 		switch {
 		case f.isBytes(1):
-			address = merge(address, f.value)
+			address, err = merge(address, f.value)
 		case f.isBytes(2):
-			argument = merge(argument, f.value)
+			argument, err = merge(argument, f.value)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("parse invocation: %w", err)
 		}
 	}
 	if address == nil {
