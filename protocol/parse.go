@@ -31,6 +31,9 @@ func (g Generation) parseAnswer(body []byte) (Answer, error) {
 		if !f.isBytes(invocationResult) && !f.isBytes(incompleteContext) {
 			continue
 		}
+		if f.num == incompleteContext && g == Generation2 {
+			return Answer{}, errIncomplete
+		}
 		if f.num != member { // of a oneof the last member counts, but no part may be malformed
 			if _, err = g.parseMember(member, content); err != nil {
 				return Answer{}, err
@@ -48,8 +51,6 @@ func (g Generation) parseMember(member protowire.Number, content []byte) (Answer
 	switch {
 	case member == invocationResult:
 		return g.parseResult(content)
-	case member == incompleteContext && g == Generation2:
-		return Answer{}, errIncomplete
 	case member == incompleteContext:
 		return parseIncomplete(content)
 	}
