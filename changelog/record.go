@@ -20,6 +20,15 @@ func Encode(topic string, partition int32, r state.Row) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value}
 }
 
+// EncodeAll returns the records of rows of one partition, as Encode does, in one piece of memory.
+func EncodeAll(topic string, partition int32, rows []state.Row) []kgo.Record {
+	records := make([]kgo.Record, len(rows))
+	for i, r := range rows {
+		records[i] = kgo.Record{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value}
+	}
+	return records
+}
+
 // Decode is the reverse of Encode. The row shares the record's bytes. A row of a newer version of this program is
 // refused here, before it gets into a store.
 func Decode(r *kgo.Record) (state.Row, error) {

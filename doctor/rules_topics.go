@@ -118,7 +118,7 @@ func ingressPartitions(f *Facts) []verdict {
 	}
 	var list []verdict
 	for _, t := range f.Plan.Topics {
-		if t.Role != topics.RoleIngress || !t.Exists {
+		if t.Role != topics.RoleIngress && t.Role != topics.RoleOwn || !t.Exists {
 			continue
 		}
 		if n := f.Plan.Partitions; t.Partitions%n == 0 {

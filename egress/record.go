@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -36,7 +37,7 @@ func Encode(m protocol.EgressMessage) (*kgo.Record, error) {
 	}
 	r := &kgo.Record{Topic: p.Topic, Value: p.Value}
 	if p.Key != "" {
-		r.Key = []byte(p.Key)
+		r.Key = unsafe.Slice(unsafe.StringData(p.Key), len(p.Key)) // nobody writes to it
 	}
 	if r.Value == nil {
 		r.Value = []byte{}
@@ -55,7 +56,11 @@ func setHeaders(r *kgo.Record, headers []protocol.KafkaHeader) error {
 	}
 	r.Headers = make([]kgo.RecordHeader, 0, len(headers))
 	for _, h := range headers {
-		if h.Key != protocol.TimestampKey {
+		switch h.Key {
+		case protocol.TimestampKey:
+		case protocol.TopicKey, protocol.PartitionKey, protocol.OffsetKey: // of the record that it came with
+			continue
+		default:
 			r.Headers = append(r.Headers, kgo.RecordHeader(h))
 			continue
 		}

@@ -51,6 +51,12 @@ func TestAMessageBecomesARecord(t *testing.T) {
 			[][]byte{topic, header(string(field(1, "statefun.kafka/timestamp")), string(field(2, "1795000000123")), present)},
 			&kgo.Record{Topic: "greetings", Value: []byte{}, Headers: []kgo.RecordHeader{}, Timestamp: time.UnixMilli(1_795_000_000_123)},
 		},
+		{
+			"headers that tell where another record lies are left out",
+			[][]byte{topic, header(string(field(1, "statefun.kafka/topic")), string(field(2, "in")), present), header(string(field(1, "a")), string(field(2, "1")), present),
+				header(string(field(1, "statefun.kafka/partition")), string(field(2, "3")), present), header(string(field(1, "statefun.kafka/offset")), string(field(2, "41")), present)},
+			&kgo.Record{Topic: "greetings", Value: []byte{}, Headers: []kgo.RecordHeader{{Key: "a", Value: []byte("1")}}},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // HeaderPrefix begins the names of the headers that say where a dead-letter record comes from.
@@ -43,4 +45,15 @@ func DeadLetter(topic string, r *kgo.Record, why *Invalid, applicationID string)
 	provenance(HeaderTimestamp, r.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 	provenance(HeaderApplication, applicationID)
 	return &kgo.Record{Topic: topic, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: headers}
+}
+
+// Headers gives back the headers of the record that a message came from, as far as the message carries them as metadata:
+// without those that the runtime has added, and without the provenance of an earlier time on the dead-letter topic.
+func Headers(metadata []protocol.KafkaHeader) (headers []kgo.RecordHeader) {
+	for _, h := range metadata {
+		if !isReserved(h.Key) && !strings.HasPrefix(h.Key, HeaderPrefix) {
+			headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+	}
+	return headers
 }

@@ -25,6 +25,8 @@ type Invalid struct {
 	Reason string
 	// Detail says which record it is, what is wrong with it and the way out.
 	Detail error
+	// Stack is where the program's own code panicked, if that is the reason.
+	Stack []byte
 }
 
 // Error returns the reason with its detail.
@@ -39,6 +41,7 @@ type Decoder struct {
 	topic    *module.IngressTopic
 	known    func(protocol.TypeName) bool
 	maxBytes int
+	route    Route // nil: the module says where records go
 }
 
 // NewDecoder returns the decoder for a topic of an ingress. known reports whether an endpoint serves a function
@@ -56,6 +59,9 @@ func (d *Decoder) Decode(r *kgo.Record) ([]protocol.Envelope, error) {
 // DecodeTo is Decode appending to dst, which is returned as it was when there is an error. Nothing of r is kept
 // (it would pin the fetch it came in): key and value are copied, one allocation each, shared by all targets.
 func (d *Decoder) DecodeTo(dst []protocol.Envelope, r *kgo.Record) ([]protocol.Envelope, error) {
+	if d.route != nil {
+		return d.called(dst, r)
+	}
 	if r.Key == nil && d.topic.Routes == nil {
 		return dst, d.invalid(NoKey, r, "it has no key, and the key is the id of the target: produce it with a UTF-8 key")
 	}
@@ -100,22 +106,28 @@ func (d *Decoder) targets(dst []protocol.Envelope, r *kgo.Record) ([]protocol.En
 // check refuses targets that nobody serves, and messages of that size that no row takes.
 func (d *Decoder) check(envelopes []protocol.Envelope, r *kgo.Record, size int) error {
 	for i := range envelopes {
-		target := envelopes[i].Target
-		if !d.known(target.Type) {
-			return d.invalid(UnknownTarget, r, "no endpoint serves its target %s: add one to the module or take the target off the topic", target.Type)
-		}
-		whole := protocol.SizeEnvelope(target, size)
-		if d.maxBytes > 0 && whole > d.maxBytes {
-			return d.invalid(TooLarge, r, "as a message it has %d bytes, over the limit of %d: raise max.message.bytes of the internal topics or produce less", whole, d.maxBytes)
+		if err := d.checkTarget(envelopes[i].Target, r, size); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (d *Decoder) checkTarget(target protocol.Address, r *kgo.Record, size int) error {
+	if !d.known(target.Type) {
+		return d.invalid(UnknownTarget, r, "no endpoint serves its target %s: add one to the module or take the target off the topic", target.Type)
+	}
+	whole := protocol.SizeEnvelope(target, size)
+	if d.maxBytes > 0 && whole > d.maxBytes {
+		return d.invalid(TooLarge, r, "as a message it has %d bytes, over the limit of %d: raise max.message.bytes of the internal topics or produce less", whole, d.maxBytes)
+	}
+	return nil
+}
+
 func (d *Decoder) invalid(reason string, r *kgo.Record, format string, args ...any) *Invalid {
-	what := fmt.Sprintf(format, args...)
+	what := fmt.Errorf(format, args...)
 	return &Invalid{
 		Reason: reason,
-		Detail: fmt.Errorf("ingress %s: record %s[%d]@%d: %s", d.ingress, r.Topic, r.Partition, r.Offset, what),
+		Detail: fmt.Errorf("ingress %s: record %s[%d]@%d: %w", d.ingress, r.Topic, r.Partition, r.Offset, what),
 	}
 }

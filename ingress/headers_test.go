@@ -24,24 +24,27 @@ func withHeaders(headers ...kgo.RecordHeader) *kgo.Record {
 	return r
 }
 
-func TestHeadersAndTimestampTravelWhenTheTopicForwardsThem(t *testing.T) {
-	stamp := protocol.KafkaHeader{Key: "statefun.kafka/timestamp", Value: []byte("1795000000123")}
+func TestHeadersAndOriginTravelWhenTheTopicForwardsThem(t *testing.T) {
+	said := []protocol.KafkaHeader{
+		{Key: "statefun.kafka/timestamp", Value: []byte("1795000000123")}, {Key: "statefun.kafka/topic", Value: []byte("names")},
+		{Key: "statefun.kafka/partition", Value: []byte("3")}, {Key: "statefun.kafka/offset", Value: []byte("41")},
+	}
 	for name, c := range map[string]struct {
 		headers []kgo.RecordHeader
 		want    []protocol.KafkaHeader
 	}{
-		"no header": {nil, []protocol.KafkaHeader{stamp}},
+		"no header": {nil, nil},
 		"order, duplicates, null and empty": {
 			[]kgo.RecordHeader{{Key: "traceparent", Value: []byte("00-1")}, {Key: "a", Value: []byte{}}, {Key: "traceparent", Value: []byte("00-2")}, {Key: "n"}},
-			[]protocol.KafkaHeader{{Key: "traceparent", Value: []byte("00-1")}, {Key: "a", Value: []byte{}}, {Key: "traceparent", Value: []byte("00-2")}, {Key: "n"}, stamp},
+			[]protocol.KafkaHeader{{Key: "traceparent", Value: []byte("00-1")}, {Key: "a", Value: []byte{}}, {Key: "traceparent", Value: []byte("00-2")}, {Key: "n"}},
 		},
 		"reserved names are taken out": {
-			[]kgo.RecordHeader{{Key: "statefun.invalid/defect", Value: []byte("x")}, {Key: "statefun.kafka/timestamp", Value: []byte("1")}, {Key: "statefun.dead-letter/reason", Value: []byte("no-key")}},
-			[]protocol.KafkaHeader{{Key: "statefun.dead-letter/reason", Value: []byte("no-key")}, stamp},
+			[]kgo.RecordHeader{{Key: "statefun.invalid/defect", Value: []byte("x")}, {Key: "statefun.kafka/timestamp", Value: []byte("1")}, {Key: "statefun.kafka/offset", Value: []byte("1")}, {Key: "statefun.dead-letter/reason", Value: []byte("no-key")}},
+			[]protocol.KafkaHeader{{Key: "statefun.dead-letter/reason", Value: []byte("no-key")}},
 		},
 		"a name that is no UTF-8": {
 			[]kgo.RecordHeader{{Key: "a\xffb", Value: []byte("v")}},
-			[]protocol.KafkaHeader{{Key: "a\uFFFDb", Value: []byte("v")}, stamp},
+			[]protocol.KafkaHeader{{Key: "a\uFFFDb", Value: []byte("v")}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +53,7 @@ func TestHeadersAndTimestampTravelWhenTheTopicForwardsThem(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := protocol.AppendIngressInvocation(nil, "a/b", []byte("hello"), c.want...)
+			want := protocol.AppendIngressInvocation(nil, "a/b", []byte("hello"), append(c.want, said...)...)
 			if !bytes.Equal(got[0].Invocation, want) {
 				t.Errorf("got  %q\nwant %q", got[0].Invocation, want)
 			}
@@ -77,6 +80,18 @@ func TestWithoutForwardingARecordWithHeadersIsByteForByteOneWithout(t *testing.T
 	d, dst := decoder(0, greeter), make([]protocol.Envelope, 0, 1)
 	if n := testing.AllocsPerRun(100, func() { _, _ = d.DecodeTo(dst, r) }); n > 2 {
 		t.Errorf("%v allocations, want the key and the value", n)
+	}
+}
+
+func TestARecordWithoutATimestampTellsWhereItLiesOnly(t *testing.T) {
+	r := record([]byte("bob"), []byte("hello"))
+	r.Timestamp = time.UnixMilli(-1)
+	got, err := forwarding(0).Decode(r)
+	want := protocol.AppendIngressInvocation(nil, "a/b", []byte("hello"), []protocol.KafkaHeader{
+		{Key: "statefun.kafka/topic", Value: []byte("names")}, {Key: "statefun.kafka/partition", Value: []byte("3")}, {Key: "statefun.kafka/offset", Value: []byte("41")},
+	}...)
+	if err != nil || !bytes.Equal(got[0].Invocation, want) {
+		t.Errorf("got  %q, %v\nwant %q", got, err, want)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"maps"
 	"sync"
@@ -28,16 +27,10 @@ const maxTargets = 1024
 
 // A Caller calls the functions of one endpoint. It is safe for concurrent use.
 type Caller struct {
-	endpoint *module.Endpoint
-	rules    rules
+	calls
 	tls      *tls.Config
-	metrics  *Metrics
-	log      *slog.Logger
 	watches  watches
-	closed   chan struct{}
 	redirect sync.Once // warns of the first redirect
-	circuit  Circuit
-	seed     maphash.Seed // of the addresses that the circuit counts
 	names    *names
 
 	// targets is replaced as a whole, so that a call reads it without a lock.
@@ -55,16 +48,9 @@ func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.Functions, err)
 	}
-	if m == nil {
-		m = NewMetrics(nil)
-	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	c := &Caller{endpoint: e, rules: r, metrics: m, log: log, closed: make(chan struct{}), pools: map[destination]*pool{},
-		seed: maphash.MakeSeed(), names: newNames()}
-	c.circuit.changed = c.circuitChanged
-	m.circuit(e.Functions.String(), CircuitClosed)
+	c := &Caller{calls: newCalls(e, r, m, log), pools: map[destination]*pool{}, names: newNames()}
+	c.once = c.attempt
+	c.begin()
 	c.targets.Store(&map[protocol.TypeName]*target{})
 	if c.tls, err = clientTLS(e); err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.Functions, err)
@@ -86,82 +72,7 @@ func (c *Caller) Call(ctx context.Context, address protocol.Address, request []b
 		c.circuit.Abandoned(begin, time.Now())
 		return nil, &Error{Kind: KindURL, URL: c.endpoint.URLPathTemplate, Err: err}
 	}
-	if err := c.stopped(ctx); err != nil {
-		c.circuit.Abandoned(begin, time.Now())
-		return nil, c.give(t, err, 0)
-	}
-	deadline := begin.Add(c.rules.call)
-	pause := c.rules.backoff()
-	for attempt := 1; ; attempt++ {
-		body, failure := c.attempt(ctx, t, request, begin, deadline)
-		end := time.Now()
-		t.latency.Observe(end.Sub(begin).Seconds())
-		if failure == nil {
-			c.circuit.alive(begin, end)
-			return body, nil
-		}
-		if err := c.stopped(ctx); err != nil {
-			c.circuit.Abandoned(begin, end)
-			return nil, c.give(t, err, attempt)
-		}
-		c.metrics.failures.WithLabelValues(t.function, failure.Kind).Inc()
-		if failure.Down = c.blame(address, failure, begin, end); failure.Down {
-			return nil, c.give(t, failure, attempt)
-		}
-		if !c.rules.retryable(failure) || attempt == c.endpoint.MaxAttempts {
-			return nil, c.give(t, failure, attempt)
-		}
-		wait, again := pause.next(deadline.Sub(end))
-		if !again {
-			return nil, c.give(t, failure, attempt)
-		}
-		if attempt == 1 {
-			c.circuit.trouble()
-			defer c.circuit.eased()
-		}
-		c.log.Debug("attempt failed", "function", t.function, "attempt", attempt, "pause", wait, "error", failure)
-		if failure.Down = c.sleep(ctx, wait); failure.Down {
-			return nil, c.give(t, failure, attempt)
-		}
-		if err := c.stopped(ctx); err != nil {
-			return nil, c.give(t, err, attempt)
-		}
-		begin = time.Now()
-	}
-}
-
-// Circuit is the circuit of the endpoint.
-func (c *Caller) Circuit() *Circuit { return &c.circuit }
-
-// blame tells the circuit of a failed attempt, and whether it is open then.
-func (c *Caller) blame(address protocol.Address, failure *Error, began, now time.Time) (open bool) {
-	switch v := verdictOf(failure); v {
-	case verdictNone:
-		c.circuit.Abandoned(began, now)
-		return c.circuit.Open()
-	case verdictAlive:
-		c.circuit.alive(began, now)
-		return false
-	default:
-		return c.circuit.failed(maphash.Comparable(c.seed, address), failure, v == verdictUnreachable, began, now)
-	}
-}
-
-// circuitChanged says what became of the endpoint.
-func (c *Caller) circuitChanged(change circuitChange) {
-	name := c.endpoint.Functions.String()
-	c.metrics.circuit(name, change.to)
-	switch {
-	case change.to == CircuitOpen && change.from == CircuitClosed:
-		c.log.Warn("endpoint is down, its circuit opens: its inputs wait on disk, and one call at a time looks whether it is back",
-			"endpoint", name, "url", c.endpoint.URLPathTemplate, "kind", change.cause.Kind, "error", change.cause.Err)
-	case change.to == CircuitOpen:
-		c.log.Warn("endpoint is down again, its circuit opens anew", "endpoint", name, "kind", change.cause.Kind, "error", change.cause.Err)
-	case change.to == CircuitRamping:
-		c.log.Info("endpoint answers again, its circuit lets more and more calls through", "endpoint", name)
-	default:
-		c.log.Info("endpoint is back, its circuit is closed", "endpoint", name, "was_down", change.down.Round(time.Millisecond).String())
-	}
+	return c.call(ctx, address, t, request, begin)
 }
 
 // Close closes the idle connections and ends all further attempts. A call whose attempt is under way
@@ -178,44 +89,6 @@ func (c *Caller) Close() {
 		p.close()
 	}
 	c.watches.end()
-}
-
-// stopped says whether a call has to end for a reason that is not the endpoint's.
-func (c *Caller) stopped(ctx context.Context) *Error {
-	if err := ctx.Err(); err != nil {
-		return &Error{Kind: KindCancelled, Err: err}
-	}
-	select {
-	case <-c.closed:
-		return &Error{Kind: KindCancelled, Err: ErrClosed}
-	default:
-		return nil
-	}
-}
-
-// give completes the error that a call ends with.
-func (c *Caller) give(t *target, e *Error, attempts int) *Error {
-	e.Attempts = attempts
-	if e.URL == "" {
-		e.URL = t.url
-	}
-	return e
-}
-
-// sleep waits between two attempts. It tells whether the circuit opened meanwhile; whether the call has to end for
-// another reason the caller looks itself.
-func (c *Caller) sleep(ctx context.Context, d time.Duration) (down bool) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return false
-	case <-c.circuit.opening():
-		return true
-	case <-ctx.Done():
-	case <-c.closed:
-	}
-	return false
 }
 
 // target returns what is kept ready for calls of a function type.

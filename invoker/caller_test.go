@@ -3,7 +3,6 @@ package invoker
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -282,22 +281,5 @@ func TestOneCallAllocatesItsAnswerOnly(t *testing.T) {
 		}
 	}); n > 1 {
 		t.Errorf("%v allocations a call, want 1", n)
-	}
-}
-
-func TestFunctionInProcess(t *testing.T) {
-	f := Function(func(_ context.Context, fn protocol.TypeName, request []byte) ([]byte, error) {
-		if len(request) == 0 {
-			panic("no request")
-		}
-		return append(request, fn.Name...), nil
-	})
-	if got, err := f.Call(t.Context(), greeter, []byte("hello ")); err != nil || string(got) != "hello greeter" {
-		t.Errorf("%q, %v", got, err)
-	}
-	_, err := f.Call(t.Context(), greeter, nil)
-	var e *Error
-	if !errors.As(err, &e) || e.Kind != KindPanic || !strings.Contains(err.Error(), "panic: no request") {
-		t.Errorf("%v", err)
 	}
 }

@@ -16,8 +16,12 @@ const (
 	// the fault of what was sent, so it takes more of them to blame the endpoint.
 	failingToOpen = 16
 
-	// firstProbe is the pause before the first probe, doubled up to longestPause after each that fails.
+	// firstProbe is the pause before the first probe, doubled after each that fails, up to longestPause.
 	firstProbe = 100 * time.Millisecond
+	// answeredPause is the longest pause after a probe whose status says that somebody is there who cannot do what was
+	// asked. That may be the fault of what was sent, so an address that is well must not wait long for its turn; and a
+	// server that answers bears some calls a second.
+	answeredPause = 250 * time.Millisecond
 	// probePatience is when another probe may begin beside one that has had no answer yet: a message that hangs must
 	// not keep the circuit open for as long as a call may take.
 	probePatience = 10 * time.Second
@@ -192,7 +196,7 @@ func (c *Circuit) failed(address uint64, e *Error, unreachable bool, began, now 
 	defer c.mu.Unlock()
 	c.alarmed.Store(true)
 	if c.state == CircuitOpen {
-		c.probed(began, now)
+		c.probed(e, began, now)
 		return true
 	}
 	if began.Before(c.since) {
@@ -232,12 +236,16 @@ func (c *Circuit) Abandoned(began, now time.Time) {
 }
 
 // probed ends the probe under way, if the attempt was it.
-func (c *Circuit) probed(began, now time.Time) {
+func (c *Circuit) probed(e *Error, began, now time.Time) {
 	if c.probe.IsZero() || began.Before(c.probe) {
 		return
 	}
+	longest := longestPause
+	if e.Kind == KindStatus && !e.Busy() {
+		longest = answeredPause
+	}
 	c.probe = time.Time{}
-	c.pause = min(2*c.pause, longestPause)
+	c.pause = min(2*c.pause, longest)
 	c.schedule(now)
 }
 

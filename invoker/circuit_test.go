@@ -181,6 +181,35 @@ func TestAnOpenCircuitLetsThroughOneProbeAtATime(t *testing.T) {
 	}
 }
 
+// A server that answers 500 is there. What it was sent may be at fault, so the next address has its turn soon; that of a
+// server that says it cannot serve now comes as late as that of one that says nothing.
+func TestAnAddressWaitsLessForAServerThatAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		failure Error
+		longest time.Duration
+	}{
+		{"500", Error{Kind: KindStatus, Status: 500}, answeredPause},
+		{"503", Error{Kind: KindStatus, Status: 503}, longestPause},
+		{"429", Error{Kind: KindStatus, Status: 429}, longestPause},
+		{"no answer", Error{Kind: KindCallTimeout}, longestPause},
+		{"dropped", Error{Kind: KindClosed}, longestPause},
+	} {
+		c := newClock()
+		c.down(t)
+		last := time.Duration(0)
+		for range 8 {
+			last = c.NextProbe().Sub(c.now)
+			c.pass(last)
+			c.Began(c.now)
+			c.failed(1, &tt.failure, false, c.now, c.now)
+		}
+		if last < tt.longest*3/4 || last > tt.longest*5/4 {
+			t.Errorf("%s: the pause is %v in the end, want about %v", tt.name, last, tt.longest)
+		}
+	}
+}
+
 // The probe's message may be one that hangs. Others must not wait for it as long as a call may take.
 func TestAProbeThatHangsDoesNotKeepTheCircuitOpen(t *testing.T) {
 	c := newClock()

@@ -26,6 +26,7 @@ const (
 	KindAnswerTooLarge  = "answer-too-large"  // the answer is larger than the endpoint allows
 	KindRequestTooLarge = "request-too-large" // the server refuses the request for its size: ErrTooLarge
 	KindCancelled       = "cancelled"         // the context is done, or the caller was closed
+	KindFunction        = "function"          // a function in process returned an error
 	KindPanic           = "panic"             // a function in process panicked
 )
 
@@ -50,7 +51,8 @@ type Error struct {
 	URL      string // without a password
 	Err      error
 	// Down says that the circuit of the endpoint is open: the failure is everybody's, not this address'.
-	Down bool
+	Down  bool
+	stack []byte // of a panic
 }
 
 // Busy tells a status by which a server, or a proxy before it, says that it cannot serve now, whatever the request is.

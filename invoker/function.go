@@ -2,22 +2,45 @@ package invoker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
-// A Function is a function in this process. It takes the bytes of a ToFunction and returns those of a
-// FromFunction, as a remote one does.
+// A Function answers for functions in this process. It takes the bytes of a ToFunction and returns those of a
+// FromFunction, as a remote one does. It may keep the request, and does not change it. The answer is the
+// caller's from then on. It is called from many goroutines at once, for one address from one
+// at a time; unless a call was given up that goes on regardless of its context, beside which the next one begins.
 type Function func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
 
-// Call calls the function. A panic in it becomes an error: like a remote function that dies, it holds up
-// its own address and nothing else.
-func (f Function) Call(ctx context.Context, fn protocol.TypeName, request []byte) (answer []byte, err error) {
+// call calls the function. A panic in it becomes a failure, so that like a remote function that dies it holds up its own
+// address and nothing else.
+func (f Function) call(ctx context.Context, fn protocol.TypeName, request []byte) (answer []byte, failure *Error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &Error{Kind: KindPanic, Attempts: 1, URL: "in-process:" + fn.String(), Err: fmt.Errorf("panic: %v", r)}
+			answer, failure = nil, &Error{Kind: KindPanic, Err: asError(r), stack: debug.Stack()}
 		}
 	}()
-	return f(ctx, fn, request)
+	answer, err := f(ctx, fn, request)
+	switch {
+	case err == nil:
+		return answer, nil
+	case errors.Is(context.Cause(ctx), errBudget):
+		return nil, &Error{Kind: KindCallTimeout, Err: fmt.Errorf("%w: %w", errBudget, err)}
+	default:
+		return nil, &Error{Kind: KindFunction, Err: err}
+	}
+}
+
+// errBudget ends the context of a call in process.
+var errBudget = errors.New("the budget of the call ended")
+
+// asError is what a function has panicked with.
+func asError(r any) error {
+	if err, is := r.(error); is {
+		return err
+	}
+	return fmt.Errorf("%v", r)
 }

@@ -20,13 +20,17 @@ const maxRedirects = 20
 // that were added, or that a name has moved to, get their share within it. The async transport's pool_ttl does the same.
 const connectionLife = time.Minute
 
+// firstPauseAsync is async's pause behind a first attempt.
+const firstPauseAsync = 4 * time.Millisecond
+
 const mediaType = "application/octet-stream"
 
 // rules are what the two transports of StateFun differ in.
 type rules struct {
-	okhttp bool
-	// call, connect, read and write as in module.Transport.
+	okhttp, inProcess bool
+	// call, connect, read and write as in module.Transport; but call is never 0.
 	call, connect, read, write time.Duration
+	tries                      time.Duration // if not for as long as call
 	// firstPause is doubled after each attempt.
 	firstPause      time.Duration
 	answerBytes     int64
@@ -67,7 +71,7 @@ func newRules(e *module.Endpoint) (rules, error) {
 			return rules{}, fmt.Errorf("the connect, read and write time-outs (%s, %s, %s) must not be longer than the call time-out of %s", r.connect, r.read, r.write, r.call)
 		}
 	case module.TransportAsync:
-		r.firstPause = 4 * time.Millisecond
+		r.firstPause = firstPauseAsync
 		r.maxOpen = t.PoolSize
 		r.maxAge = max(t.PoolTTL, 0)
 		r.acceptEncoding = "gzip,deflate"
@@ -75,6 +79,37 @@ func newRules(e *module.Endpoint) (rules, error) {
 		return rules{}, fmt.Errorf("transport %q: use %q or %q", t.Kind, module.TransportOkHTTP, module.TransportAsync)
 	}
 	return r, nil
+}
+
+const (
+	// unbounded is for how long a call in process that has no budget is tried again. What runs is not ended by it.
+	unbounded = time.Minute
+	// untilParked is for how long it is where its address is parked in the end. No circuit says that it will fail, so many
+	// addresses that fail would have all slots of the worker; a parked one waits as well and has none.
+	untilParked = time.Second
+)
+
+// inProcessRules are those of a function in this process, which is tried again as by the async transport.
+func inProcessRules(e *module.Endpoint) rules {
+	r := rules{inProcess: true, call: e.Transport.Call, firstPause: firstPauseAsync, answerBytes: e.Transport.PayloadMaxBytes}
+	if r.call <= 0 {
+		r.call = unbounded
+	}
+	if e.OnFailure == module.FailureRetry {
+		r.tries = min(r.call, untilParked)
+	}
+	if r.answerBytes <= 0 {
+		r.answerBytes = defaultAnswerBytes
+	}
+	return r
+}
+
+// lasts is for how long attempts of a call begin.
+func (r *rules) lasts() time.Duration {
+	if r.tries > 0 {
+		return r.tries
+	}
+	return r.call
 }
 
 // retryable says whether another attempt may help, by the rules of the transport: async tries everything
@@ -133,7 +168,7 @@ type backoff struct {
 // backoff returns the pauses of a new call. A last attempt keeps a share of the budget for itself:
 // a pause up to the very end of the budget would be a pause for nothing.
 func (r *rules) backoff() backoff {
-	return backoff{pause: r.firstPause, reserve: min(r.call/4, time.Second), jitter: spread}
+	return backoff{pause: r.firstPause, reserve: min(r.lasts()/4, time.Second), jitter: spread}
 }
 
 // next returns the pause before the next attempt, and false when the remaining budget is too small for one.

@@ -25,9 +25,10 @@ type target struct {
 	at       *url.URL
 	url      string // for errors
 	to       destination
-	head     []byte // of the request, up to and including "content-length: "
-	pool     *pool  // nil: each attempt makes a connection of its own
-	function string
+	head     []byte            // of the request, up to and including "content-length: "
+	pool     *pool             // nil: each attempt makes a connection of its own
+	name     protocol.TypeName // in process
+	function string            // as the metrics name it
 	latency  prometheus.Observer
 }
 

@@ -97,11 +97,14 @@ func number(p module.Property, least, most int64) (int64, error) {
 
 // What the Go client takes. A larger answer or request than its 100 MiB must be allowed to it.
 const (
-	longestWire     = math.MaxInt32 * time.Millisecond
-	largestBatch    = 1 << 30
-	clientFrame     = 100 << 20
-	shortestRefresh = 5 * time.Second
+	longestWire  = math.MaxInt32 * time.Millisecond
+	largestBatch = 1 << 30
+	clientFrame  = 100 << 20
 )
+
+// leaderLook is how long a client that has asked who leads what waits before it asks again. The Go client's own 5 s would
+// hold up a transaction for as long when a leader has just moved, or a topic was just made.
+const leaderLook = 250 * time.Millisecond
 
 func requestTimeout(t time.Duration) []kgo.Opt { return []kgo.Opt{kgo.RequestTimeoutOverhead(t)} }
 
@@ -109,7 +112,7 @@ func dialTimeout(t time.Duration) []kgo.Opt { return []kgo.Opt{kgo.DialTimeout(t
 
 func metadataAge(t time.Duration) []kgo.Opt {
 	opts := []kgo.Opt{kgo.MetadataMaxAge(t)}
-	if t < shortestRefresh {
+	if t < leaderLook {
 		opts = append(opts, kgo.MetadataMinAge(t))
 	}
 	return opts

@@ -112,6 +112,9 @@ func TestPropertiesReachTheClient(t *testing.T) {
 		{"connections.max.idle.ms", "1000", kgo.ConnIdleTimeout, time.Second},
 		{"socket.connection.setup.timeout.ms", "700", kgo.DialTimeout, 700 * time.Millisecond},
 		{"metadata.max.age.ms", "1000", kgo.MetadataMaxAge, time.Second},
+		{"metadata.max.age.ms", "1000", kgo.MetadataMinAge, leaderLook},
+		{"metadata.max.age.ms", "100", kgo.MetadataMinAge, 100 * time.Millisecond},
+		{"client.id", "me", kgo.MetadataMinAge, leaderLook}, // the client's default would hold up transactions
 		{"fetch.min.bytes", "7", kgo.FetchMinBytes, int32(7)},
 		{"fetch.max.bytes", "70000000", kgo.FetchMaxBytes, int32(70_000_000)},
 		{"fetch.max.bytes", "200000000", kgo.FetchMaxBytes, int32(200_000_000)},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // The limits of a worker when the module gives none. They sum to a worker of a few hundred MiB.
@@ -23,25 +25,36 @@ var defaultLimits = Limits{
 	StateCacheBytes:    64 << 20,
 }
 
+// The largest numbers of partitions and standbys that anybody can mean.
+const (
+	maxPartitions = 10_000
+	maxStandbys   = 10
+)
+
 // application reads statefun-kafka.v1/application.
 func (r *reader) application(o *object) {
 	a := Application{Position: o.at}
 	a.ID = read(o, "id", "", parseApplicationID)
 	a.Brokers = read(o, "brokers", "", parseBrokers)
-	a.Partitions = int(o.number("partitions", 0, span{0, 10_000}))
+	a.Partitions = int(o.number("partitions", 0, span{0, maxPartitions}))
 	a.CommitInterval = o.duration("commitInterval", 0)
-	a.StandbyReplicas = int(o.number("standbyReplicas", 0, span{0, 10}))
+	a.StandbyReplicas = int(o.number("standbyReplicas", 0, span{0, maxStandbys}))
 	a.GroupProtocol = o.oneOf("groupProtocol", GroupClassic, GroupClassic, GroupConsumer)
-	if a.GroupProtocol == GroupConsumer && a.StandbyReplicas > 0 {
-		r.report(o.at, "standbyReplicas does not go with groupProtocol consumer, where the broker distributes the partitions and knows of no state", "use groupProtocol: classic, or no standbys")
-	}
 	a.Limits = r.limits(o.child("limits"))
 	if d := o.child("deadLetter"); d != nil {
 		a.DeadLetter.Topic = read(d, "topic", "", parseTopic)
 		d.done()
 	}
+	r.declareApplication(a)
+}
+
+// declareApplication takes in an application, of a file or of the program.
+func (r *reader) declareApplication(a Application) {
+	if a.GroupProtocol == GroupConsumer && a.StandbyReplicas > 0 {
+		r.report(a.Position, "standbyReplicas does not go with groupProtocol consumer, where the broker distributes the partitions and knows of no state", "use groupProtocol: classic, or no standbys")
+	}
 	if r.explicit {
-		r.report(o.at, "the application is declared twice, first at "+r.module.Application.where(), "keep one application document")
+		r.report(a.Position, "the application is declared twice, first at "+r.module.Application.where(), "keep one application document")
 		return
 	}
 	r.explicit = true
@@ -101,6 +114,15 @@ func parseApplicationID(s string) (string, error) {
 	}
 	return s, nil
 }
+
+// OwnTopic is the name of the topic in which a program keeps what it appends to an ingress. The namespace of the id is
+// not in it: an application's ingresses that the program fills differ in their names.
+func OwnTopic(applicationID string, id protocol.TypeName) string {
+	return OwnTopicPrefix(applicationID) + id.Name
+}
+
+// OwnTopicPrefix begins the names of all those topics.
+func OwnTopicPrefix(applicationID string) string { return applicationID + "-ingress-" }
 
 // internal returns the names of the two topics that only the worker itself may read and write.
 func (a Application) internal() []string { return []string{a.ID + "-mailbox", a.ID + "-changelog"} }

@@ -13,23 +13,40 @@ func (p Position) where() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
 // check looks at what only the documents of all files together can show.
 func (r *reader) check() {
-	whole := Position{File: r.loaded[0]}
+	whole := r.whole()
 	clean := len(r.problems) == 0 // an endpoint that could not be read must not be called missing
 	if len(r.module.Ingresses) == 0 && clean {
-		r.report(whole, "no ingress is declared: nothing would ever be read", "add a document of kind "+kindIngress)
+		r.report(whole, "no ingress is declared: nothing would ever be read", r.add("an ingress", kindIngress))
 	}
 	if len(r.module.Endpoints) == 0 && clean {
-		r.report(whole, "no endpoint is declared: there is no function to call", "add a document of kind "+kindEndpointV2)
+		r.report(whole, "no endpoint is declared: there is no function to call", r.add("a function", kindEndpointV2))
 	}
 	if clean {
 		r.bindRouters()
 	}
 	r.identify()
 	r.clusters()
+	r.nameOwnTopics()
 	r.checkTopics()
 	if clean {
 		r.checkTargets()
 	}
+}
+
+// add says where a missing part can be added.
+func (r *reader) add(part, kind string) string {
+	if len(r.loaded) == 0 {
+		return "declare " + part + " in the program, or load a module with a document of kind " + kind
+	}
+	return "add a document of kind " + kind
+}
+
+// whole is the position of what is missing: the first file, or the program.
+func (r *reader) whole() Position {
+	if len(r.loaded) == 0 {
+		return Position{}
+	}
+	return Position{File: r.loaded[0]}
 }
 
 // identify settles the application id: the option, the document, or the group that all ingresses share.
@@ -46,6 +63,9 @@ func (r *reader) identify() {
 	}
 	if a.ID == "" {
 		a.ID = r.sharedGroup()
+	}
+	if a.ID == "" && r.parts && len(r.problems) == 0 { // of a file each ingress must have a group
+		r.report(r.whole(), "the application has no id: its topics are named after it", "give it one in the program")
 	}
 	if a.DeadLetter.Topic == "" && a.ID != "" {
 		a.DeadLetter.Topic = a.ID + deadLetterEnd
@@ -129,7 +149,11 @@ func (r *reader) checkTopicTargets(t IngressTopic, patterns []string) {
 		if r.serves(fn) {
 			continue
 		}
-		r.warn(r.targetsAt[t.Position][i], fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
+		at := t.Position
+		if inFile := r.targetsAt[t.Position]; i < len(inFile) {
+			at = inFile[i]
+		}
+		r.warn(at, fmt.Sprintf("no endpoint serves target %s of topic %s: its records go by invalidRecordHandling (%s)",
 			fn, t.Topic, t.Invalid.Type), didYouMean(fn.String(), patterns))
 	}
 }

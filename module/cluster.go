@@ -71,6 +71,9 @@ func (r *reader) clusters() {
 	case named || own == nil:
 		own = given
 	}
+	if len(m.Brokers) == 0 && r.parts && len(r.problems) == 0 { // in a file the address is a key that must be there
+		r.report(r.whole(), "no Kafka brokers are known", "give the program's application their addresses")
+	}
 	if r.opt.OneCluster || len(m.Brokers) == 0 {
 		return
 	}
@@ -81,7 +84,7 @@ func (r *reader) clusters() {
 		return address
 	})
 	if differ != "" {
-		r.report(Position{File: r.loaded[0]}, "the ingresses name several Kafka clusters ("+differ+"): which of them is the application's?",
+		r.report(r.whole(), "the ingresses name several Kafka clusters ("+differ+"): which of them is the application's?",
 			"write brokers: host:port in a document of kind "+kindApplication+", or give --brokers")
 	}
 }

@@ -18,6 +18,11 @@ func (r *reader) egress(o *object) {
 		return
 	}
 	e.Position = o.where("id")
+	r.declareEgress(e)
+}
+
+// declareEgress takes in an egress, of a file or of the program.
+func (r *reader) declareEgress(e Egress) {
 	for _, other := range r.module.Egresses {
 		if other.ID == e.ID {
 			r.report(e.Position, fmt.Sprintf("egress %s is declared twice, first at %s", e.ID, other.where()), "give it another id")

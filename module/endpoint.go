@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -39,6 +40,11 @@ func (r *reader) addEndpoint(o *object, e Endpoint, functionsKey, urlKey string)
 		return // its problem is noted; without a pattern it would only cause others
 	}
 	e.Position = o.where(functionsKey)
+	r.declareEndpoint(e)
+}
+
+// declareEndpoint takes in an endpoint, of a file or of the program.
+func (r *reader) declareEndpoint(e Endpoint) {
 	for _, other := range r.module.Endpoints {
 		if other.Functions == e.Functions {
 			r.report(e.Position, fmt.Sprintf("functions %s are served twice, first at %s", e.Functions, other.where()), "keep one of the endpoints")
@@ -48,19 +54,25 @@ func (r *reader) addEndpoint(o *object, e Endpoint, functionsKey, urlKey string)
 	r.module.Endpoints = append(r.module.Endpoints, e)
 }
 
-// checkURL tries the template with a name, so that a bad one is found now and not at the first call.
+// checkURL looks at the template, and blames the key that has it.
 func (r *reader) checkURL(o *object, e *Endpoint, key string) {
+	if hint, err := e.checkURL(); err != nil {
+		o.blame(key, err.Error(), hint)
+	}
+}
+
+// checkURL tries the template with a name, so that a bad one is found now and not at the first call. The hint may be empty.
+func (e *Endpoint) checkURL() (hint string, err error) {
 	name := e.Functions.Name
 	if e.Functions.Whole() || name == "" {
 		name = "name"
 	}
 	u, err := parseURL(strings.ReplaceAll(e.URLPathTemplate, functionName, name))
 	if err != nil {
-		o.blame(key, err.Error(), "")
-		return
+		return "", err
 	}
 	if strings.HasSuffix(u.Scheme, "+unix") && e.Transport.Kind == TransportAsync {
-		o.blame(key, "the async transport does not speak to Unix sockets",
-			"set transport.type to "+transportNames[TransportOkHTTP])
+		return "set transport.type to " + transportNames[TransportOkHTTP], errors.New("the async transport does not speak to Unix sockets")
 	}
+	return "", nil
 }

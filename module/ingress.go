@@ -38,6 +38,11 @@ func (r *reader) ingressOf(o *object, topics func(o *object, common IngressTopic
 		return
 	}
 	in.Position = o.where("id")
+	r.declareIngress(in)
+}
+
+// declareIngress takes in an ingress, of a file or of the program.
+func (r *reader) declareIngress(in Ingress) {
 	for _, other := range r.module.Ingresses {
 		if other.ID == in.ID {
 			r.report(in.Position, fmt.Sprintf("ingress %s is declared twice, first at %s", in.ID, other.where()), "give it another id")

@@ -43,17 +43,21 @@ func Load(paths []string, opt Options) (*Module, error) {
 	if len(paths) == 0 {
 		r.report(Position{}, "no module is given", "name a module.yaml or a folder that holds one")
 	}
+	r.readAll(paths)
+	return r.finish()
+}
+
+func (r *reader) readAll(paths []string) {
 	for _, p := range paths {
 		for _, file := range r.files(filePath(p, "")) {
 			r.readFile(file)
 		}
 	}
-	return r.finish()
 }
 
 // finish checks what was read as a whole.
 func (r *reader) finish() (*Module, error) {
-	if len(r.loaded) > 0 {
+	if len(r.loaded) > 0 || r.parts {
 		r.check()
 	}
 	if r.opt.Check != nil {
@@ -73,6 +77,7 @@ type reader struct {
 	module   *Module
 	problems []Problem
 	loaded   []string // files read so far
+	parts    bool     // there is more than files: what the program itself declares
 	explicit bool     // an application document was read
 	version  string   // of the legacy document that is being read; empty: it is of the component format
 	routers  []declaredRouter

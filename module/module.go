@@ -19,6 +19,8 @@ type Module struct {
 	Endpoints   []Endpoint
 	Ingresses   []Ingress
 	Egresses    []Egress
+	// Sinks are the egresses that end in the program's own code.
+	Sinks []Sink
 	// Brokers are the bootstrap addresses of the application's Kafka cluster, without duplicates.
 	Brokers []string
 	// Warnings are problems that do not keep the module from running, sorted by position.
@@ -99,9 +101,10 @@ const (
 	FailureSkip       = "skip"        // drop the inputs, with a metric and a log line
 )
 
-// An Endpoint serves the functions of a pattern over HTTP.
+// An Endpoint serves the functions of a pattern, over HTTP or in this program.
 type Endpoint struct {
-	Functions       Pattern
+	Functions Pattern
+	// URLPathTemplate is empty in process.
 	URLPathTemplate string
 	// MaxNumBatchRequests bounds the inputs of one call; 0 or less: no bound.
 	MaxNumBatchRequests int
@@ -117,17 +120,20 @@ type Endpoint struct {
 	Position
 }
 
-// The two transports of StateFun. They differ in time-outs, in what is retried and in redirects.
+// The two transports of StateFun differ in time-outs, in what is retried and in redirects. The third is no network:
+// the functions are called in this program, and no module file can name it.
 const (
-	TransportOkHTTP = "okhttp"
-	TransportAsync  = "async"
+	TransportOkHTTP    = "okhttp"
+	TransportAsync     = "async"
+	TransportInProcess = "in-process"
 )
 
 // A Transport says how an endpoint is called.
 type Transport struct {
-	// Kind is TransportOkHTTP or TransportAsync.
+	// Kind is TransportOkHTTP, TransportAsync or TransportInProcess. In process only Call counts of the rest.
 	Kind string
-	// Call is the budget of one call over all its attempts; Connect bounds the making of a connection.
+	// Call is the budget of one call over all its attempts; Connect bounds the making of a connection. In process a Call
+	// of 0 is no bound.
 	Call, Connect time.Duration
 	// Read and Write bound one read and one write; 0 (always for async): only Call bounds them.
 	Read, Write time.Duration
@@ -155,7 +161,9 @@ type Ingress struct {
 	// AutoOffsetReset is "earliest" or "latest".
 	AutoOffsetReset string
 	Startup         Startup
-	Properties      []Property
+	// Routed says that the program's own code makes the messages of the records, of all topics; those have no targets then.
+	Routed     bool
+	Properties []Property
 	Position
 }
 
@@ -165,9 +173,11 @@ type IngressTopic struct {
 	Targets          []protocol.TypeName
 	// Routes stand in the place of Targets where routers say where records go: one message a route.
 	Routes []Route
-	// ForwardHeaders says whether the headers and the timestamp of the records travel with their messages.
+	// ForwardHeaders says whether the headers of the records and where they lie travel with their messages.
 	ForwardHeaders bool
-	Invalid        InvalidHandling
+	// Own says that the program itself produces to the topic: the worker creates it, and deletes from it what is done.
+	Own     bool
+	Invalid InvalidHandling
 	Position
 }
 

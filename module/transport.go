@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// transportNames are the type names of the transports.
+const transportPrefix = "io.statefun.transports.v1/"
+
+// transportNames are the type names of the transports that a module file can choose.
 var transportNames = map[string]string{
-	TransportOkHTTP: "io.statefun.transports.v1/okhttp",
-	TransportAsync:  "io.statefun.transports.v1/async",
+	TransportOkHTTP: transportPrefix + TransportOkHTTP,
+	TransportAsync:  transportPrefix + TransportAsync,
 }
 
 // okHTTP returns the defaults of the okhttp transport, which are also those of endpoints.v1.
@@ -37,6 +39,10 @@ func async() Transport {
 func (r *reader) transport(spec *object) Transport {
 	o := spec.child("transport")
 	if o == nil {
+		return async()
+	}
+	if n, ok := o.lookup("type"); ok && (n.says(TransportInProcess) || n.says(transportPrefix+TransportInProcess)) {
+		n.report("functions in process are those of a program that has the worker in it, which declares them itself", "give the URL and the transport of a server")
 		return async()
 	}
 	name := o.oneOf("type", transportNames[TransportAsync], transportNames[TransportOkHTTP], transportNames[TransportAsync])

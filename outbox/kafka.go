@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // HeaderID is the header with the id of a row: a record that was delivered twice has the same in both copies.
@@ -80,6 +82,10 @@ func (k *Kafka) Send() {
 // Deliver is Target's.
 func (k *Kafka) Deliver(ctx context.Context, item Item, done func(error)) {
 	r, err := ParseRecord(item.Payload)
+	if errors.Is(err, protocol.ErrNewer) { // a newer worker has written it, and can deliver it: it is kept for that
+		done(err)
+		return
+	}
 	if err != nil {
 		done(&Refusal{Reason: "undecodable", Certain: true, Err: err})
 		return

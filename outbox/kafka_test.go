@@ -7,9 +7,31 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/state"
 )
+
+// What a newer worker has put into the outbox is not given up by an older one: that one keeps it and tries again, until a
+// newer one has the partition.
+func TestARecordInANewerFormatIsKept(t *testing.T) {
+	k := NewKafka(nil, egress.NewCatalog(egress.Options{}), nil, nil)
+	of := func(version byte) (outcome error) {
+		payload := AppendRecord(nil, &kgo.Record{Topic: "t", Value: []byte("v")})
+		payload[0] = version
+		k.Deliver(t.Context(), Item{Outbox: state.Outbox{Payload: payload}}, func(err error) { outcome = err })
+		return outcome
+	}
+	var refusal *Refusal
+	if err := of(recordVersion + 1); !errors.Is(err, protocol.ErrNewer) || errors.As(err, &refusal) {
+		t.Errorf("a newer format ends with %v, want one that is tried again", err)
+	}
+	if err := of(recordVersion - 1); !errors.As(err, &refusal) || refusal.Reason != "undecodable" || !refusal.Certain {
+		t.Errorf("a format that no version has written ends with %v, want a refusal", err)
+	}
+}
 
 func TestATopicIsGivenTimeToBeMadeAndARecordIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,11 @@ const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
 
-	// slowAfter is how long a round may take before a line of the log says that its target does not answer.
+	// roundTime ends a round that takes its time, so that what was delivered is settled now and then: the more of it a
+	// crash finds unsettled, the more is delivered again.
+	roundTime = time.Second
+
+	// slowAfter is how long a target may be silent in a round before a line of the log says so.
 	slowAfter = 5 * time.Second
 )
 
@@ -51,8 +55,8 @@ type Lane struct {
 	woken  chan struct{}
 	oldest atomic.Int64 // when the first row was put that is not delivered, in milliseconds; 0: none waits
 
-	next  uint64 // number of the first row that was not read
-	slow  bool   // it was said that the target does not answer
+	next  uint64      // number of the first row that was not read
+	slow  atomic.Bool // it was said that the target does not answer
 	pause time.Duration
 }
 
@@ -156,14 +160,7 @@ func (l *Lane) round(ctx context.Context, items []Item, alone bool) (results []R
 	if err := l.Deliver.Begin(ctx); err != nil {
 		return nil, items, false, err
 	}
-	handed := 0
-	for i := range items {
-		if r.failed() || ctx.Err() != nil {
-			break
-		}
-		handed++
-		l.Deliver.Deliver(ctx, items[i], func(err error) { r.done(i, err) })
-	}
+	handed := l.hand(ctx, r, items)
 	l.Deliver.Send()
 	if !l.await(ctx, r, handed) {
 		return nil, items, false, ctx.Err() // nobody knows: whoever owns the partition next delivers them again
@@ -192,6 +189,29 @@ func (l *Lane) round(ctx context.Context, items []Item, alone bool) (results []R
 	return results, rest, doubt, fault
 }
 
+// hand hands items on, and tells how many: all, unless one fails at once or the round takes long.
+func (l *Lane) hand(ctx context.Context, r *flight, items []Item) (handed int) {
+	silent := time.AfterFunc(slowAfter, func() { l.saySlow(1) })
+	defer silent.Stop()
+	end := time.Now().Add(roundTime)
+	for i := range items {
+		if r.failed() || ctx.Err() != nil || i > 0 && time.Now().After(end) {
+			break
+		}
+		handed++
+		silent.Reset(slowAfter)
+		l.Deliver.Deliver(ctx, items[i], func(err error) { r.done(i, err) })
+	}
+	return handed
+}
+
+// saySlow says once that the target is silent.
+func (l *Lane) saySlow(rows int) {
+	if l.slow.CompareAndSwap(false, true) {
+		l.Logger.Warn("the outbox waits for its target, which does not answer; its rows are kept", "target", l.Target, "partition", l.Partition, "rows", rows)
+	}
+}
+
 // await returns true when all that was handed on has ended, false when ctx is done first.
 func (l *Lane) await(ctx context.Context, r *flight, handed int) bool {
 	slow := time.NewTimer(slowAfter)
@@ -200,16 +220,12 @@ func (l *Lane) await(ctx context.Context, r *flight, handed int) bool {
 		select {
 		case <-r.left:
 		case <-slow.C:
-			if !l.slow {
-				l.slow = true
-				l.Logger.Warn("the outbox waits for its target, which does not answer; its rows are kept", "target", l.Target, "partition", l.Partition, "rows", handed)
-			}
+			l.saySlow(handed)
 		case <-ctx.Done():
 			return false
 		}
 	}
-	if l.slow {
-		l.slow = false
+	if l.slow.CompareAndSwap(true, false) {
 		l.Logger.Info("the outbox goes on", "target", l.Target, "partition", l.Partition)
 	}
 	return true

@@ -188,7 +188,7 @@ func parseMessage(b []byte, m *Message) error {
 	if err := readMessage(b, m); err != nil {
 		return err
 	}
-	if err := checkTypedValue(m.Argument); err != nil {
+	if err := CheckTypedValue(m.Argument); err != nil {
 		return fmt.Errorf("argument for %s: %w", m.Target, err)
 	}
 	return nil
@@ -223,7 +223,7 @@ func parseDelayed(b []byte, m *DelayedMessage) error {
 	if err != nil {
 		return err
 	}
-	if err = checkTypedValue(m.Argument); err != nil {
+	if err = CheckTypedValue(m.Argument); err != nil {
 		return fmt.Errorf("argument for %s: %w", m.Target, err)
 	}
 	return m.settle(delay)
@@ -278,7 +278,7 @@ func parseEgressMessage(b []byte, m *EgressMessage) error {
 	if err := readEgressMessage(b, m); err != nil {
 		return err
 	}
-	if err := checkTypedValue(m.Argument); err != nil {
+	if err := CheckTypedValue(m.Argument); err != nil {
 		return fmt.Errorf("argument for egress %s: %w", m.Egress, err)
 	}
 	return nil

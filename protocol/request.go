@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -82,7 +83,8 @@ func ParseInvocation(b []byte) (caller *Address, argument []byte, err error) {
 // AppendToFunction appends a whole request: one batch of encoded Invocations for target with its states.
 func AppendToFunction(dst []byte, target Address, states []StateValue, invocations [][]byte) []byte {
 	address := sizeAddress(target)
-	dst = appendHead(dst, invocationBatch, sizeBatch(address, states, invocations))
+	batch := sizeBatch(address, states, invocations)
+	dst = appendHead(slices.Grow(dst, sizeMessage(invocationBatch, batch)), invocationBatch, batch)
 	dst = appendHead(dst, 1, address)
 	dst = AppendAddress(dst, target)
 	for i := range states {

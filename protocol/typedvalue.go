@@ -58,8 +58,8 @@ func viewTypedValue(b []byte) (name []byte, hasValue bool, value []byte, err err
 	return name, hasValue, value, nil
 }
 
-// checkTypedValue refuses what would fail in the receiver, where the sender could no longer be blamed.
-func checkTypedValue(b []byte) error {
+// CheckTypedValue reads a TypedValue without a result: it refuses what would fail in the receiver, where the sender could no longer be blamed.
+func CheckTypedValue(b []byte) error {
 	_, _, _, err := viewTypedValue(b)
 	return err
 }

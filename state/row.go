@@ -70,7 +70,7 @@ type Pending struct {
 	Envelope []byte    // as protocol.AppendEnvelope writes it
 }
 
-// AppendPending appends the row value of p to dst.
+// AppendPending appends the row value of p to dst. The envelope is its end, so it may be appended afterwards as well.
 func AppendPending(dst []byte, p Pending) []byte {
 	return append(appendTime(append(dst, rowVersion), p.Arrived), p.Envelope...)
 }

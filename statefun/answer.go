@@ -1,6 +1,10 @@
 package statefun
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // The members of FromFunction.
 const (
@@ -60,7 +64,7 @@ func appendResult(dst []byte, e *effects, cells []cell) []byte {
 			size += sizeMessage(1, cells[i].mutationSize())
 		}
 	}
-	dst = appendHead(dst, resultField, size)
+	dst = appendHead(slices.Grow(dst, sizeMessage(resultField, size)), resultField, size)
 	for i := range cells {
 		if cells[i].changed {
 			dst = cells[i].appendMutation(dst)

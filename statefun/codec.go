@@ -58,6 +58,11 @@ func (t Type[T]) Of(value T) TypedValue {
 	return v
 }
 
+// Encoded makes a value of bytes that are the encoding of one already. They are not copied, so they must not be changed.
+func Encoded(name TypeName, value []byte) TypedValue {
+	return TypedValue{typename: name, encoded: value}
+}
+
 // Is tells whether a message is of this type.
 func (t Type[T]) Is(m Message) bool { return string(m.typename) == string(t.name) }
 

@@ -19,12 +19,8 @@
 //	}
 //
 //	func main() {
-//		handler, err := statefun.NewHandler(statefun.Function{
-//			Type: "example/greeter", States: []statefun.State{visits}, Invoke: greet})
-//		if err != nil {
-//			log.Fatal(err)
-//		}
-//		log.Fatal(http.ListenAndServe("127.0.0.1:8000", handler))
+//		log.Fatal(statefun.Serve(context.Background(), "127.0.0.1:8000", statefun.Function{
+//			Type: "example/greeter", States: []statefun.State{visits}, Invoke: greet}))
 //	}
 //
 // # Functions and addresses
@@ -54,6 +50,15 @@
 // better to do with one than to give up: the first that fails makes the call fail, whatever the function
 // returns, and [Context.Failure] tells. Effects outside of the runtime, such as a call to another
 // service, may happen again: a function may be called more than once for one message.
+//
+// # Headers
+//
+// An ingress with forwardHeaders gives a message the headers of its record, and tells where the record lies:
+// [Message.Header] and [Message.Origin]. [TypedValue.WithHeaders] and [KafkaRecord.Headers] send headers on.
+//
+// # Serving
+//
+// [Serve] is an HTTP server for functions; a [Handler] is the part of it that goes into a server of your own.
 //
 // # Tests
 //

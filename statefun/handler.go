@@ -27,6 +27,8 @@ type Handler struct {
 	MaxRequestBytes int64
 	// Timeout is the longest time that a call may take, as the deadline of the function's Context; 0 means none.
 	Timeout time.Duration
+	// Grace is how long the calls that run may go on when Serve is to end; 0 means DefaultGrace.
+	Grace time.Duration
 	// Logger takes a line for each call that fails; nil means none. The runtime gets the reason in either case.
 	Logger *slog.Logger
 	// Clock is what Context.Now reads; nil means time.Now.
@@ -102,12 +104,14 @@ func (h *Handler) Invoke(ctx context.Context, body []byte) ([]byte, error) {
 	defer cancel()
 	buffers := h.work()
 	defer h.release(buffers)
+	kept := buffers.answer
+	buffers.answer = nil // so that the answer gets memory of its own
 	answer, err := h.invoke(ctx, body, buffers)
-	if err != nil {
+	if buffers.answer = kept; err != nil {
 		h.log(err)
 		return nil, err
 	}
-	return append(make([]byte, 0, len(answer)), answer...), nil
+	return answer, nil
 }
 
 // invoke runs a call with buffers that it may use until they are released; the answer is a part of them.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -44,7 +45,7 @@ func (v TypedValue) AppendBinary(dst []byte) ([]byte, error) {
 	if err := v.check(); err != nil {
 		return dst, err
 	}
-	return v.append(dst), nil
+	return v.append(slices.Grow(dst, v.size())), nil
 }
 
 // setSimple takes one of the Go types of Simple.

@@ -168,15 +168,24 @@ func (t *Task) Failed(c *Call, retryAt time.Time) {
 	t.toDisk(m)
 }
 
-// Halve answers a refusal that may be the fault of the batch's size or of one input in it: the next call carries half
-// as many inputs. It reports false when the call had one input only.
+// Halve answers a failure that may be the fault of the batch's size or of one input in it: the next call, at once,
+// carries half as many inputs. It reports false when the call had one input only.
 func (t *Task) Halve(c *Call) bool {
+	if !c.Narrow() {
+		return false
+	}
+	t.giveBack(c.Mailbox)
+	return true
+}
+
+// Narrow lets the next call of the address carry half as many inputs as this one, whenever that is. It reports false
+// when this one has one input only.
+func (c *Call) Narrow() bool {
 	m := c.Mailbox
 	if m.taken < 2 {
 		return false
 	}
 	m.batchLimit = m.taken / 2
-	t.giveBack(m)
 	return true
 }
 

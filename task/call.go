@@ -97,6 +97,15 @@ func (c *Call) valueKey(name string) []byte {
 	return valueKey(c.Target, name)
 }
 
+// Retyped is why a call is not made: a state was stored with another type than the function declares now.
+type Retyped struct{ Err error }
+
+// Error is the error's text.
+func (r *Retyped) Error() string { return r.Err.Error() }
+
+// Unwrap returns the error.
+func (r *Retyped) Unwrap() error { return r.Err }
+
 // Complete reads the states that the loop did not know with get and drops what has expired. It touches nothing
 // but the call.
 func (c *Call) Complete(get func(key []byte) ([]byte, error), now time.Time) error {
@@ -122,7 +131,7 @@ func (k *known) complete(get func(key []byte) ([]byte, error), now time.Time) (e
 		return err
 	}
 	if err := k.spec.Refuses(k.value.Type); err != nil {
-		return err
+		return &Retyped{err}
 	}
 	if k.spec.Mode == protocol.ExpireNone {
 		return nil

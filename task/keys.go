@@ -29,8 +29,7 @@ func pendingKey(a protocol.Address, seq uint64) []byte {
 
 func pendingRow(target protocol.Address, invocation []byte, arrivedMillis int64) []byte {
 	const versionAndTime = 9
-	size := protocol.SizeEnvelope(target, len(invocation))
-	envelope := protocol.AppendEnvelope(make([]byte, 0, size), protocol.Envelope{Target: target, Invocation: invocation})
-	row := make([]byte, 0, versionAndTime+size)
-	return state.AppendPending(row, state.Pending{Arrived: time.UnixMilli(arrivedMillis), Envelope: envelope})
+	row := make([]byte, 0, versionAndTime+protocol.SizeEnvelope(target, len(invocation)))
+	row = state.AppendPending(row, state.Pending{Arrived: time.UnixMilli(arrivedMillis)})
+	return protocol.AppendEnvelope(row, protocol.Envelope{Target: target, Invocation: invocation})
 }

@@ -38,7 +38,7 @@ type Mailbox struct {
 	taken      int // the first inputs of head are in the call
 	attempts   int // failures in a row
 	retryAt    int64
-	batchLimit int // of the next call, after the function refused a body for its size; 0: none
+	batchLimit int // of the next call, after one that fewer inputs may not have failed; 0: none
 	queued     bool
 	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
@@ -104,12 +104,26 @@ func (m *Mailbox) firstOf(s *Source) *input {
 	return nil
 }
 
-// drop removes the first n inputs of head, which are done.
+// headKept bounds the inputs for which an empty head keeps its memory.
+const headKept = 64
+
+// drop removes the first n inputs of head, which are done. What is left moves to the front if it is no more than they
+// were: so the memory is used again, and moving an input costs no more than bringing it did.
 func (m *Mailbox) drop(n int) {
-	clear(m.head[:n])
-	m.head = m.head[n:]
-	if len(m.head) == 0 && m.stored == 0 {
+	if left := len(m.head) - n; left <= n {
+		copy(m.head, m.head[n:])
+		clear(m.head[left:])
+		m.head = m.head[:left]
+	} else {
+		clear(m.head[:n])
+		m.head = m.head[n:]
+	}
+	switch {
+	case len(m.head) > 0 || m.stored > 0:
+	case len(m.tail) > 0:
 		m.head, m.tail = m.tail, nil
+	case cap(m.head) > headKept:
+		m.head = nil
 	}
 }
 

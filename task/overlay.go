@@ -11,6 +11,7 @@ type layer struct {
 	rows  []state.Row
 	index map[string]int
 	bytes int
+	spare []state.Row // the memory of rows that went, empty
 }
 
 func (l *layer) put(key, value []byte) {
@@ -25,6 +26,9 @@ func (l *layer) put(key, value []byte) {
 	l.bytes += len(key) + len(value)
 	// The key's bytes are never written again, so the index may share them.
 	l.index[unsafe.String(unsafe.SliceData(key), len(key))] = len(l.rows)
+	if l.rows == nil {
+		l.rows, l.spare = l.spare, nil
+	}
 	l.rows = append(l.rows, state.Row{Key: key, Value: value})
 }
 
@@ -37,14 +41,17 @@ func (l *layer) get(key []byte) (value []byte, known bool) {
 }
 
 func (l *layer) reset() {
+	clear(l.rows)
+	l.spare = l.rows[:0]
 	l.rows, l.bytes = nil, 0
 	clear(l.index)
 }
 
 // overlay is what the task has decided on top of the store: the rows of the running transaction and, above
-// them, those collected since its cut.
+// them, those collected since its cut. Below both lie the rows of the last transaction that was committed: the store has
+// them too, and nothing has changed them since, so an address that is called again soon is spared a look there.
 type overlay struct {
-	collecting, committing layer
+	collecting, committing, recent layer
 }
 
 func (o *overlay) put(key, value []byte) { o.collecting.put(key, value) }
@@ -54,7 +61,10 @@ func (o *overlay) get(key []byte) (value []byte, known bool) {
 	if value, known = o.collecting.get(key); known {
 		return value, known
 	}
-	return o.committing.get(key)
+	if value, known = o.committing.get(key); known {
+		return value, known
+	}
+	return o.recent.get(key)
 }
 
 // cut hands out the collected rows; they stay readable until committed.
@@ -63,5 +73,8 @@ func (o *overlay) cut() []state.Row {
 	return o.committing.rows
 }
 
-// committed forgets the rows of the transaction, which are in the store now.
-func (o *overlay) committed() { o.committing.reset() }
+// committed says that the rows of the transaction are in the store now.
+func (o *overlay) committed() {
+	o.recent.reset()
+	o.recent, o.committing = o.committing, o.recent
+}

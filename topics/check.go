@@ -46,10 +46,12 @@ func (p *Plan) check(want Topic, f found) Errors {
 	configs := func(setting, wanted, mend string) {
 		problems = append(problems, Problem{Topic: want.Name, Setting: setting, Found: orUnset(f.configs[setting]), Wanted: wanted, Mend: p.alter(want.Name, setting, mend)})
 	}
-	if want.Role != RoleDeadLetter {
+	if want.Role == RoleMailbox || want.Role == RoleChangelog {
 		if f.partitions != want.Partitions {
 			problems = append(problems, p.partitionProblem(want, f.partitions))
 		}
+	}
+	if want.Role != RoleDeadLetter {
 		// What retention deletes here is lost state or a lost message.
 		for _, setting := range []string{retentionMs, retentionBytes} {
 			if f.configs[setting] != "-1" {
@@ -61,7 +63,8 @@ func (p *Plan) check(want Topic, f found) Errors {
 	if !slices.Equal(policies, []string{want.Configs[cleanupPolicy]}) {
 		configs(cleanupPolicy, want.Configs[cleanupPolicy], want.Configs[cleanupPolicy])
 	}
-	if least := number(want.Configs[maxMessageBytes]); number(f.configs[maxMessageBytes]) < least {
+	// A topic of the program's own may take less: whoever appends is told.
+	if least := number(want.Configs[maxMessageBytes]); want.Role != RoleOwn && number(f.configs[maxMessageBytes]) < least {
 		configs(maxMessageBytes, fmt.Sprintf("at least %d (the largest of the ingress topics, and %d for the envelope)", least, EnvelopeBytes), strconv.FormatInt(least, 10))
 	}
 	return problems

@@ -113,7 +113,7 @@ func (p *Plan) awaitVisible(ctx context.Context, cl *kgo.Client) (*cluster, erro
 // usable reports whether every topic is known and every partition has a leader.
 func (c *cluster) usable(topics []Topic) bool {
 	for _, t := range topics {
-		if f, ok := c.topics[t.Name]; !ok || f.leaderless {
+		if f, ok := c.topics[t.Name]; t.Role != RoleStray && (!ok || f.leaderless) {
 			return false
 		}
 	}

@@ -43,7 +43,7 @@ func (p *Plan) lay(c *cluster) error {
 			Mend: "give partitions in the application document of the module"})
 	}
 	p.Topics = nil
-	for _, t := range p.wanted(ingresses) {
+	for _, t := range p.wanted(c, ingresses) {
 		f, exists := c.topics[t.Name]
 		if !exists {
 			p.Topics = append(p.Topics, t)
@@ -53,6 +53,7 @@ func (p *Plan) lay(c *cluster) error {
 		p.Topics = append(p.Topics, f.topic(t))
 	}
 	p.Topics = append(p.Topics, ingresses...)
+	problems = append(problems, p.layOwn(c, p.largestRecord(c, ingresses))...)
 	p.layEgresses(c)
 	p.TombstoneRetention = p.changelogTombstones()
 	p.Warnings = p.warnings(c)
@@ -79,7 +80,7 @@ func (p *Plan) layIngresses(c *cluster) ([]Topic, Errors) {
 	seen := make(map[string]bool)
 	for _, in := range p.ingresses() {
 		for _, it := range in.Topics {
-			if seen[it.Topic] {
+			if seen[it.Topic] || it.Own {
 				continue
 			}
 			seen[it.Topic] = true
@@ -145,16 +146,19 @@ func (p *Plan) partitionCount(c *cluster, ingresses []Topic) int32 {
 	for _, t := range ingresses {
 		largest = max(largest, t.Partitions)
 	}
+	own := p.ownTopics()
+	for _, name := range own {
+		largest = max(largest, c.topics[name].partitions)
+	}
+	if largest == 0 && len(own) > 0 {
+		return defaultPartitions
+	}
 	return largest
 }
 
 // wanted are the three topics of the application's own.
-func (p *Plan) wanted(ingresses []Topic) []Topic {
-	largest := int64(kafkaMaxMessageBytes)
-	for _, t := range ingresses {
-		largest = max(largest, number(t.Configs[maxMessageBytes]))
-	}
-	size := strconv.FormatInt(largest+EnvelopeBytes, 10)
+func (p *Plan) wanted(c *cluster, ingresses []Topic) []Topic {
+	size := strconv.FormatInt(p.largestRecord(c, ingresses)+EnvelopeBytes, 10)
 	retention := p.options.DeadLetterRetention
 	if retention == 0 {
 		retention = defaultDeadLetterRetention
@@ -185,6 +189,18 @@ func (p *Plan) wanted(ingresses []Topic) []Topic {
 	}
 }
 
+// largestRecord is what an ingress topic takes at most.
+func (p *Plan) largestRecord(c *cluster, ingresses []Topic) int64 {
+	largest := int64(kafkaMaxMessageBytes)
+	for _, t := range ingresses {
+		largest = max(largest, number(t.Configs[maxMessageBytes]))
+	}
+	for _, name := range p.ownTopics() {
+		largest = max(largest, number(c.topics[name].configs[maxMessageBytes]))
+	}
+	return largest
+}
+
 // ordinary is an ingress or egress topic that would be created.
 func (p *Plan) ordinary(name, role string, partitions int32) Topic {
 	if partitions <= 0 {
@@ -208,11 +224,11 @@ func (p *Plan) changelogTombstones() time.Duration {
 func (p *Plan) warnings(c *cluster) []string {
 	var list []string
 	for _, t := range p.Topics {
-		if t.Role == RoleIngress && p.Partitions > 0 && t.Partitions%p.Partitions != 0 {
+		if (t.Role == RoleIngress || t.Role == RoleOwn) && p.Partitions > 0 && t.Partitions%p.Partitions != 0 {
 			list = append(list, fmt.Sprintf("ingress topic %s has %d partitions, the application %d: records cross between workers, which is right and slower; a multiple of %d avoids it",
 				t.Name, t.Partitions, p.Partitions, p.Partitions))
 		}
-		if t.Exists && (t.Role == RoleChangelog || t.Role == RoleMailbox) && t.Replication == 1 && c.brokers > 1 {
+		if t.Exists && (t.Role == RoleChangelog || t.Role == RoleMailbox || t.Role == RoleOwn) && t.Replication == 1 && c.brokers > 1 {
 			list = append(list, fmt.Sprintf("topic %s has one copy on a cluster of %d brokers: with that broker's disk its content is lost", t.Name, c.brokers))
 		}
 	}

@@ -9,6 +9,11 @@
 //	<app>-dead-letter  inputs that nobody could process, with the retention of an ordinary topic.
 //
 // All three take every record that an ingress topic takes, plus the envelope: an input that fits nowhere could never move.
+//
+// A program that fills an ingress itself has one topic more for it. It is an ingress topic that the worker creates; what was
+// appended is promised to be processed, so its settings are checked as those of the mailbox are:
+//
+//	<app>-ingress-<name>  N partitions when it is created. Its owner deletes what is done; retention never may.
 package topics
 
 import (
@@ -31,6 +36,10 @@ const (
 	RoleDeadLetter = "dead-letter"
 	RoleIngress    = "ingress"
 	RoleEgress     = "egress"
+	// RoleOwn is an ingress topic that the program fills, RoleStray one that is on the cluster and not in the module, as
+	// when a command is given only the module file of a program.
+	RoleOwn   = "own-ingress"
+	RoleStray = "own-ingress, not in this module"
 )
 
 const (
@@ -84,7 +93,7 @@ type Plan struct {
 	ApplicationID string
 	// Partitions is N, the partition count of mailbox and changelog.
 	Partitions int32
-	// Topics are in the order mailbox, changelog, dead-letter, ingress, egress.
+	// Topics are in the order mailbox, changelog, dead-letter, ingress, own ingress, egress.
 	Topics []Topic
 	// TransactionVersion is the cluster's level of the transaction protocol: 2 and above from Kafka 4.0 on, 1 for every
 	// cluster that has no such level.
@@ -100,7 +109,8 @@ type Plan struct {
 	brokers    []string
 	ids        map[string][16]byte
 	generation int
-	rescaling  bool // a rescale is incomplete
+	rescaling  bool     // a rescale is incomplete
+	strays     []string // see RoleStray
 }
 
 // New reads the cluster and plans. It returns the plan also when settings are wrong, beside the error that names them all;
@@ -119,6 +129,7 @@ func New(ctx context.Context, cl *kgo.Client, m *module.Module, opt Options) (*P
 		return nil, err
 	}
 	p.generation, p.rescaling = max(1, generations.Current), generations.Rescaling
+	p.strays = p.findStrays(generations.Topics)
 	state, err := readCluster(ctx, cl, p.names())
 	if err != nil {
 		return nil, err
@@ -199,6 +210,7 @@ func (p *Plan) names() []string {
 			names = append(names, t.Topic)
 		}
 	}
+	names = append(names, p.strays...)
 	for _, t := range p.options.Egress {
 		names = append(names, t.Name)
 	}

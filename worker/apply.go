@@ -4,16 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/statefun-kafka/statefun-kafka/egress"
-	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
-	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
 const (
@@ -101,7 +95,7 @@ func (w *Worker) again(a *answer) {
 	c.endpoint.flight++
 	w.flight.add(next)
 	w.metrics.called(next)
-	w.spawn(func() { w.carry(next) })
+	w.launch(next)
 }
 
 // failed parks the address, or ends its inputs when the endpoint's policy says so.
@@ -128,18 +122,23 @@ func (w *Worker) failed(a *answer, err error) {
 	wait += time.Duration(rand.Int64N(int64(wait) / 4))
 	w.log.Warn("call failed, address is parked", "address", c.Target.String(), "inputs", c.Inputs(), "attempts", attempts,
 		"retry_in", wait.Round(time.Millisecond).String(), "error", err)
+	if attempts > 1 && taken(err) { // the first time it may be chance
+		c.Narrow() // a batch that no call gets through as a whole must not keep its address for ever
+	}
 	c.task.Failed(c.Call, w.now.Add(wait))
 }
 
 // refusedBatch tells a failure that one input of a batch may have caused from one of the endpoint as a whole, where
-// every smaller batch would only use up the budget again.
+// every smaller batch would only use up the budget again. A connection that is dropped to the last attempt is how a
+// function's process ends that crashes over its input, and how some servers refuse a body for its size; a server that is
+// away lets nobody connect.
 func refusedBatch(err error) bool {
 	var call *invoker.Error
 	if errors.Is(err, errRefused) || !errors.As(err, &call) {
 		return errors.Is(err, errRefused)
 	}
 	switch call.Kind {
-	case invoker.KindPanic, invoker.KindAnswerTooLarge:
+	case invoker.KindFunction, invoker.KindPanic, invoker.KindAnswerTooLarge, invoker.KindClosed:
 		return true
 	case invoker.KindStatus:
 		return !call.Busy()
@@ -147,8 +146,19 @@ func refusedBatch(err error) bool {
 	return false
 }
 
-// headerAddress names the address in the dead-letter record of a function's input.
-const headerAddress = ingress.HeaderPrefix + "address"
+// taken tells a failure after which fewer inputs may be answered: the function was reached, and may have been given more
+// than it can do in the time of a call.
+func taken(err error) bool {
+	var call *invoker.Error
+	if refusedBatch(err) || !errors.As(err, &call) {
+		return refusedBatch(err)
+	}
+	switch call.Kind {
+	case invoker.KindWriteTimeout, invoker.KindReadTimeout, invoker.KindCallTimeout:
+		return true
+	}
+	return false
+}
 
 // giveUp ends the inputs of a call by policy.
 func (w *Worker) giveUp(c *call, policy string, err error) {
@@ -158,48 +168,4 @@ func (w *Worker) giveUp(c *call, policy string, err error) {
 			w.deadLetterInput(d, err)
 		}
 	}
-}
-
-// detailBytes bounds the reason in a dead-letter record: it may hold names of any length that the function made up.
-const detailBytes = 512
-
-// deadLetterInput writes an input of a function to the dead-letter topic: what the function was to be called with, and
-// where the record lies that it came with, if it is an ingress record's.
-func (w *Worker) deadLetterInput(d task.Dropped, err error) {
-	detail := err.Error()
-	headers := []kgo.RecordHeader{
-		{Key: ingress.HeaderReason, Value: []byte(reason(err))},
-		{Key: ingress.HeaderDetail, Value: []byte(detail[:min(len(detail), detailBytes)])},
-		{Key: headerAddress, Value: []byte(d.Target.String())},
-		{Key: ingress.HeaderApplication, Value: []byte(w.ApplicationID)},
-	}
-	if s := d.Source; s != nil && s.Topic != w.names.mailbox {
-		headers = append(headers,
-			kgo.RecordHeader{Key: ingress.HeaderTopic, Value: []byte(s.Topic)},
-			kgo.RecordHeader{Key: ingress.HeaderPartition, Value: []byte(strconv.Itoa(int(s.Partition)))},
-			kgo.RecordHeader{Key: ingress.HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))})
-	}
-	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: []byte(d.Target.ID), Value: d.Invocation, Headers: headers})
-}
-
-func (w *Worker) collectDeadLetter(r *kgo.Record) {
-	r.Partition = egress.Partition(r.Key, w.names.deadLetterPartitions, uint32(w.counter))
-	w.collect(r)
-	w.metrics.deadLetters.Inc()
-}
-
-// reason classes a failure for a metric's label.
-func reason(err error) string {
-	var call *invoker.Error
-	switch {
-	case errors.Is(err, errRefused):
-		return "refused"
-	case errors.Is(err, errOverflow):
-		return "overflow"
-	case isTooLarge(err):
-		return "request-too-large"
-	case errors.As(err, &call):
-		return call.Kind
-	}
-	return "other"
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/task"
@@ -206,9 +205,7 @@ func (w *Worker) ingressFeed(p *partition, s *task.Source) *feed {
 		in := &w.Module.Ingresses[i]
 		for j := range in.Topics {
 			if in.SourceName(in.Topics[j].Topic) == s.Topic {
-				served := func(fn protocol.TypeName) bool { _, is := w.router.Endpoint(fn); return is }
-				decoder := ingress.NewDecoder(in, &in.Topics[j], served, w.names.maxRecordBytes)
-				return &feed{partition: p, source: s, decoder: decoder, invalid: in.Topics[j].Invalid}
+				return &feed{partition: p, source: s, decoder: w.decoder(in, &in.Topics[j]), invalid: in.Topics[j].Invalid}
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
+	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
@@ -43,6 +44,11 @@ func (w *Worker) carry(c *call) {
 	a := &answer{call: c}
 	a.err = w.invoke(c, a)
 	a.ended = time.Now()
+	w.hand(a)
+}
+
+// hand gives an answer to the loop; it is dropped once the loop has ended.
+func (w *Worker) hand(a *answer) {
 	select {
 	case w.answers <- a:
 	case <-w.done:
@@ -72,6 +78,9 @@ func (w *Worker) invoke(c *call, a *answer) error {
 
 // ask sends a call to its function and gives the body of the answer.
 func (w *Worker) ask(c *call) (body []byte, err error) {
+	if c.endpoint.spec.Transport.Kind == module.TransportInProcess {
+		return w.askInProcess(c)
+	}
 	buffer := requests.Get().(*[]byte)
 	request, err := w.request(c, (*buffer)[:0])
 	if err == nil {
@@ -83,6 +92,16 @@ func (w *Worker) ask(c *call) (body []byte, err error) {
 		requests.Put(buffer)
 	}
 	return body, err
+}
+
+// askInProcess is ask for a function that may keep the request: what it sees of a message is a view of it.
+func (w *Worker) askInProcess(c *call) ([]byte, error) {
+	request, err := w.request(c, nil)
+	if err != nil {
+		c.endpoint.circuit.Abandoned(c.Started, time.Now())
+		return nil, err
+	}
+	return c.endpoint.call(c.ctx, c.Target, request)
 }
 
 // request appends what the function is sent to dst.
@@ -113,18 +132,19 @@ func (w *Worker) check(c *call, a *answer, parsed *protocol.Answer) error {
 			return fmt.Errorf("state %q has %d bytes, the changelog takes %d a record", m.Name, len(m.Value), w.names.maxRecordBytes)
 		}
 	}
+	var memory slab
 	if n := len(parsed.Messages); n > 0 {
 		a.effects.Messages = make([]protocol.Envelope, n)
 	}
 	for i := range parsed.Messages {
 		m := &parsed.Messages[i]
-		e, err := w.envelope(c, m.Target, m.Argument)
+		e, err := w.envelope(c, m.Target, m.Argument, &memory)
 		if err != nil {
 			return err
 		}
 		a.effects.Messages[i] = e
 	}
-	if err := w.checkDelayed(c, a, parsed.Delayed); err != nil {
+	if err := w.checkDelayed(c, a, parsed.Delayed, &memory); err != nil {
 		return err
 	}
 	return w.checkEgress(c.ctx, a, parsed.Egresses)
@@ -133,11 +153,11 @@ func (w *Worker) check(c *call, a *answer, parsed *protocol.Answer) error {
 // rowOverhead is more than a row adds to the strings that it holds.
 const rowOverhead = 1024
 
-func (w *Worker) envelope(c *call, target protocol.Address, argument []byte) (e protocol.Envelope, err error) {
+func (w *Worker) envelope(c *call, target protocol.Address, argument []byte, memory *slab) (e protocol.Envelope, err error) {
 	if _, served := w.router.Endpoint(target.Type); !served {
 		return e, fmt.Errorf("message to %s: no endpoint of the module serves this function", target)
 	}
-	e = protocol.Envelope{Target: target, Invocation: protocol.AppendInvocation(nil, &c.Target, argument)}
+	e = protocol.Envelope{Target: target, Invocation: protocol.AppendInvocation(memory.take(protocol.SizeInvocation(&c.Target, argument)), &c.Target, argument)}
 	if !w.fits(e) {
 		return e, fmt.Errorf("message to %s has %d bytes, mailbox and changelog take %d a record", target, len(e.Invocation), w.names.maxRecordBytes)
 	}
@@ -149,12 +169,12 @@ func (w *Worker) fits(e protocol.Envelope) bool {
 	return len(e.Invocation)+2*len(e.Target.ID)+rowOverhead <= w.names.maxRecordBytes
 }
 
-func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMessage) error {
+func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMessage, memory *slab) error {
 	for i := range delayed {
 		d := &delayed[i]
 		out := task.Delayed{Delay: d.Delay, Token: d.Token, Cancel: d.Cancel}
 		if !d.Cancel {
-			e, err := w.envelope(c, d.Target, d.Argument)
+			e, err := w.envelope(c, d.Target, d.Argument, memory)
 			if err != nil {
 				return fmt.Errorf("delayed %w", err)
 			}
@@ -173,6 +193,12 @@ func (w *Worker) checkEgress(ctx context.Context, a *answer, messages []protocol
 		m := &messages[i]
 		if !w.egresses[m.Egress] {
 			return fmt.Errorf("egress %s is not in the module", m.Egress)
+		}
+		if _, sink := w.Sinks[m.Egress]; sink {
+			if err := w.packSink(a, m); err != nil {
+				return err
+			}
+			continue
 		}
 		r, err := egress.Encode(*m)
 		if err != nil {

@@ -92,13 +92,15 @@ func (w *Worker) produce(ctx context.Context, p *producer, tx *transaction) erro
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
 	acks := acknowledgements{changelog: w.names.changelog, began: time.Now(), last: map[int32]int64{}}
+	take := acks.take
 	for i := range tx.parts {
-		for _, row := range tx.parts[i].rows {
-			p.client.Produce(ctx, changelog.Encode(w.names.changelog, tx.parts[i].id, row), acks.take)
+		records := changelog.EncodeAll(w.names.changelog, tx.parts[i].id, tx.parts[i].rows)
+		for j := range records {
+			p.client.Produce(ctx, &records[j], take)
 		}
 	}
 	for _, r := range tx.records {
-		p.client.Produce(ctx, r, acks.take)
+		p.client.Produce(ctx, r, take)
 		if !time.Now().Before(p.suspects[r.Topic]) {
 			continue
 		}

@@ -11,8 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/outbox"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
 )
 
@@ -34,8 +37,12 @@ type Config struct {
 	WipeOtherCluster bool
 	// CreateTopics creates missing ingress topics, and egress topics that functions name, for development.
 	CreateTopics bool
-	// Functions are called in process in place of every endpoint of the module when given.
+	// Functions serves the endpoints of the module that are called in process; those of other transports never.
 	Functions invoker.Function
+	// Sinks take what functions send to the sinks of the module, after the commit; each of these needs one.
+	Sinks map[protocol.TypeName]outbox.Target
+	// Routes make the messages of the ingresses that the module calls routed, by their ids.
+	Routes map[protocol.TypeName]ingress.Route
 	// SessionTimeout is how long the group waits for a silent worker; 0: the module's session.timeout.ms, else 6 s.
 	SessionTimeout time.Duration
 	// LookEvery is how often the ingress topics are asked for partitions that they have got; 0: 30 s.
@@ -79,6 +86,9 @@ func (c *Config) complete() error {
 	}
 	if c.StateDir == "" {
 		problems = append(problems, errors.New("worker: no state folder"))
+	}
+	if c.Module != nil {
+		problems = append(problems, c.checkRoutes())
 	}
 	if c.ApplicationID == "" && c.Module != nil {
 		c.ApplicationID = c.Module.Application.ID

@@ -235,7 +235,7 @@ func (w *Worker) callNext(e *endpoint, m *task.Mailbox) {
 	e.called = w.now
 	w.flight.add(c)
 	w.metrics.called(c)
-	w.spawn(func() { w.carry(c) })
+	w.launch(c)
 }
 
 // batchInputs bounds a batch where the module sets no bound.

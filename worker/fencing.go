@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,8 +59,11 @@ func ParseClientID(id string) (name, nonce string) {
 	return name, nonce
 }
 
-// peer is one live member of the group. Its nonce is empty while the group does not tell it.
-type peer struct{ name, nonce, host string }
+// peer is one live member of the group. While the group rebalances it may tell neither the nonce nor what the member owns.
+type peer struct {
+	name, nonce, host string
+	owns              []int32
+}
 
 // members are the group's live members.
 func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err error) {
@@ -69,7 +74,11 @@ func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err erro
 		}
 		for _, m := range groups[w.ApplicationID].Members {
 			name, nonce := ParseClientID(m.ClientID)
-			live = append(live, peer{name, nonce, m.ClientHost})
+			owns := maps.Keys(m.Assignment[w.names.mailbox])
+			if _, unnamed := m.Assignment[""]; unnamed { // the development broker tells a topic by its id alone, and the group has but one
+				owns = maps.Keys(m.Assignment[""])
+			}
+			live = append(live, peer{name, nonce, m.ClientHost, slices.Collect(owns)})
 		}
 		return live, describeError(w.ApplicationID, err)
 	}
@@ -79,7 +88,7 @@ func (l *lookups) members(ctx context.Context, w *Worker) (live []peer, err erro
 	}
 	for _, m := range groups[w.ApplicationID].Members {
 		name, _ := ParseClientID(m.ClientID)
-		live = append(live, peer{name, toldNonce(m), m.ClientHost})
+		live = append(live, peer{name, toldNonce(m), m.ClientHost, toldPartitions(m, w.names.mailbox)})
 	}
 	return live, describeError(w.ApplicationID, err)
 }
@@ -95,6 +104,20 @@ func toldNonce(m kadm.DescribedGroupMember) string {
 		return ""
 	}
 	return local.Nonce
+}
+
+// toldPartitions are those of a topic that a member was assigned.
+func toldPartitions(m kadm.DescribedGroupMember, topic string) (owns []int32) {
+	assigned, is := m.Assigned.AsConsumer()
+	if !is {
+		return nil
+	}
+	for _, t := range assigned.Topics {
+		if t.Topic == topic {
+			owns = append(owns, t.Partitions...)
+		}
+	}
+	return owns
 }
 
 func describeError(group string, err error) error {

@@ -212,7 +212,7 @@ func (l *lab) start() {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
 	}
 	l.change(&c)
-	worker, err := New(c)
+	worker, err := New(inProcess(c))
 	if err != nil {
 		l.t.Fatal(err)
 	}

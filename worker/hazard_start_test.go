@@ -76,7 +76,7 @@ func TestH7TheMailboxKeepsWhatIsNotDone(t *testing.T) {
 	l.mail(0, "Y", "m2")
 	l.expect("Y", "1:m0", "2:m2")
 	l.until("the position is committed", func() bool { return l.groupOffset("app-mailbox", 0) == first })
-	l.loop(func(w *Worker) { w.trim() })
+	l.trim()
 	start := func() int64 { return l.cluster.PartitionInfo("app-mailbox", 0).LogStartOffset }
 	l.until("the mailbox is relieved of what is done", func() bool { return start() >= first })
 	if at := start(); at != first {

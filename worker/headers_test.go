@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -140,6 +141,54 @@ func TestHeadersTravelWhereTheirMessageGoes(t *testing.T) {
 		}
 		if !r.Timestamp.Equal(produced.Timestamp) {
 			t.Errorf("%s came with the timestamp %v, want %v", r.Key, r.Timestamp, produced.Timestamp)
+		}
+	}
+}
+
+// The entries are those that the Go SDK reads. What is passed on to an egress does not say them of the new record.
+func TestAMessageTellsWhereItsRecordLies(t *testing.T) {
+	origins := make(chan []protocol.KafkaHeader, 1)
+	l := newLab(t, setting{module: replaced("      targets: [test/f]", "      targets: [test/f]\n      forwardHeaders: true")}, nil)
+	l.change = func(c *Config) {
+		c.Functions = func(_ context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
+			target, arguments, err := rawArguments(request)
+			if err != nil || target.ID != "one" {
+				return nil, err
+			}
+			origin, err := protocol.Metadata(bytes.Clone(arguments[0])) // the request is the worker's again behind this call
+			if err != nil {
+				return nil, err
+			}
+			var r reply
+			select {
+			case origins <- origin:
+			default: // called again
+			}
+			err = r.egressRaw("out", target.ID, arguments[0])
+			return r.bytes(), err
+		}
+	}
+	for range 3 {
+		l.put("in", 1, "before", "v")
+	}
+	l.up()
+	at := time.UnixMilli(1_790_000_000_123)
+	produced := &kgo.Record{Topic: "in", Partition: 1, Key: []byte("one"), Value: []byte("v"), Timestamp: at, Headers: []kgo.RecordHeader{{Key: "a", Value: []byte("b")}}}
+	if err := l.manual.ProduceSync(t.Context(), produced).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	want := "a=b statefun.kafka/timestamp=1790000000123 statefun.kafka/topic=in statefun.kafka/partition=1 statefun.kafka/offset=3"
+	var got []kgo.RecordHeader
+	for _, h := range <-origins {
+		got = append(got, kgo.RecordHeader(h))
+	}
+	if shownHeaders(got) != want {
+		t.Errorf("the message has %q, want %q", shownHeaders(got), want)
+	}
+	l.expect("one", "v")
+	for _, r := range l.read("out") {
+		if string(r.Key) == "one" && shownHeaders(r.Headers) != "a=b" {
+			t.Errorf("the record has the headers %q", shownHeaders(r.Headers))
 		}
 	}
 }

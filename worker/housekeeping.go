@@ -28,6 +28,9 @@ const (
 
 // housekeep keeps limits: windows, read budget, age of inputs, expired state, records of the mailbox.
 func (w *Worker) housekeep() {
+	if w.now.Sub(w.trimmed) >= trimEvery && !w.stopping {
+		w.trim()
+	}
 	if w.now.Sub(w.housekept) < housekeepEvery || w.stopping {
 		return
 	}
@@ -65,10 +68,6 @@ func (w *Worker) housekeep() {
 	w.holdOutages()
 	w.unhold()
 	w.measure()
-	if w.now.Sub(w.trimmed) >= trimEvery {
-		w.trimmed = w.now
-		w.trim()
-	}
 }
 
 // sweep deletes expired state of a partition, up to a bound.
@@ -118,25 +117,6 @@ func (w *Worker) patience(topic string) time.Duration {
 		}
 	}
 	return longestWait
-}
-
-// trim deletes what is done from the mailbox partitions, which keep everything else for ever (H7).
-func (w *Worker) trim() {
-	below := map[int32]int64{}
-	for _, p := range w.partitions {
-		if p.stage == running && p.mailbox.Written() > 0 && w.running == nil {
-			below[p.id] = p.mailbox.Written()
-		}
-	}
-	if len(below) == 0 {
-		return
-	}
-	ctx, topic := w.epoch.ctx, w.names.mailbox
-	w.spawn(func() {
-		if err := w.lookups.trim(ctx, topic, below); err != nil && ctx.Err() == nil {
-			w.log.Warn("relieve the mailbox", "error", err)
-		}
-	})
 }
 
 // retention is how long a topic keeps its records.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,17 @@ func orMissing(err error) error {
 		return kerr.UnknownTopicOrPartition
 	}
 	return err
+}
+
+// owner is the member of the group that has a partition of the application; one without a name when none has it.
+func (l *lookups) owner(ctx context.Context, w *Worker, partition int32) (peer, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	live, err := l.members(ctx, w)
+	if at := slices.IndexFunc(live, func(p peer) bool { return slices.Contains(p.owns, partition) }); at >= 0 {
+		return live[at], nil
+	}
+	return peer{}, err
 }
 
 // topicID is the id of a topic as it is now.
@@ -180,22 +192,4 @@ func (l *lookups) carries(ctx context.Context, w *Worker, tx *transaction) (bool
 		}
 	}
 	return false, nil
-}
-
-// trim deletes the records of the mailbox that are done.
-func (l *lookups) trim(ctx context.Context, topic string, below map[int32]int64) error {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	offsets := kadm.Offsets{}
-	for p, at := range below {
-		offsets.Add(kadm.Offset{Topic: topic, Partition: p, At: at})
-	}
-	deleted, err := l.admin.DeleteRecords(ctx, offsets)
-	if err == nil {
-		err = deleted.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("delete records of %s: %w", topic, err)
-	}
-	return nil
 }

@@ -22,6 +22,7 @@ import (
 type dispatches struct {
 	settings map[string]kafka.Settings    // of every egress of the module
 	far      map[protocol.TypeName]string // egresses of other clusters, with the names of their rows' target
+	sinks    map[string]outbox.Target     // the program's own code, by the names of its rows' target
 	prefix   string                       // of the ids of rows
 
 	metrics *outbox.Metrics
@@ -30,6 +31,13 @@ type dispatches struct {
 	held    waiting                  // by all partitions, for targets that the module has
 	settled []*settled               // that were not taken in yet
 	strange map[string]bool          // targets that the module has not
+}
+
+// knows tells whether the module has a target.
+func (d *dispatches) knows(target string) bool {
+	_, egress := d.settings[target]
+	_, sink := d.sinks[target]
+	return egress || sink
 }
 
 // waiting counts rows that are in the outbox, or whose removal is not committed.
@@ -80,7 +88,7 @@ func (w *Worker) openDispatches() error {
 		}
 		w.sends.settings[e.ID.String()] = settings
 	}
-	return nil
+	return w.openSinks()
 }
 
 // parcelBytes is more than a row, and then a dead-letter record, add to a payload.
@@ -90,12 +98,17 @@ const parcelBytes = 4096
 // topic.
 func (w *Worker) pack(a *answer, target string, r *kgo.Record) error {
 	p := parcel{target, outbox.AppendRecord(nil, r)}
-	if n := len(p.payload) + 2*len(a.Target.ID) + parcelBytes; n > w.names.maxRecordBytes {
+	if n := w.parcelSize(a, p); n > w.names.maxRecordBytes {
 		return fmt.Errorf("egress %s is on another cluster, so its records go through the changelog, which takes %d bytes a record: one for topic %s has %d with what is added: raise max.message.bytes of %s, or send less",
 			target, w.names.maxRecordBytes, r.Topic, n, w.names.changelog)
 	}
 	a.parcels = append(a.parcels, p)
 	return nil
+}
+
+// parcelSize bounds what a parcel takes in a record.
+func (w *Worker) parcelSize(a *answer, p parcel) int {
+	return len(p.payload) + 2*len(a.Target.ID) + parcelBytes
 }
 
 // stow puts a parcel into the outbox of the sender's partition.
@@ -117,7 +130,7 @@ func (w *Worker) count(p *partition, target string, rows int, bytes int64) {
 		p.boxes[target] = b
 	}
 	b.add(rows, bytes)
-	if _, known := w.sends.settings[target]; known {
+	if w.sends.knows(target) {
 		w.sends.held.add(rows, bytes)
 	}
 }
@@ -150,7 +163,7 @@ func (w *Worker) closeBoxes(p *partition) {
 	}
 	p.endLanes()
 	for target, b := range p.boxes {
-		if _, known := w.sends.settings[target]; known {
+		if w.sends.knows(target) {
 			w.sends.held.add(-b.rows, -b.bytes)
 		}
 	}
@@ -212,6 +225,9 @@ func (w *Worker) target(name string) (outbox.Target, error) {
 	if t := w.sends.targets[name]; t != nil {
 		return t, nil
 	}
+	if t := w.sends.sinks[name]; t != nil {
+		return t, nil
+	}
 	settings, known := w.sends.settings[name]
 	if !known {
 		if !w.sends.strange[name] {
@@ -270,23 +286,35 @@ const (
 // deadLetterRow writes what a target will never take to the dead-letter topic, in the transaction that removes its row.
 func (w *Worker) deadLetterRow(target string, r outbox.Result) {
 	detail := r.Refusal.Error()
-	w.log.Error("another cluster refuses a record for ever, it goes to the dead-letter topic", "egress", target, "reason", r.Refusal.Reason, "id", r.ID, "error", detail)
+	who := "another cluster"
 	record, err := outbox.ParseRecord(r.Payload)
 	if err != nil {
 		record = &kgo.Record{Value: r.Payload}
 	}
+	letter := &kgo.Record{Topic: w.names.deadLetter, Key: record.Key, Value: record.Value}
+	if _, sink := w.sends.sinks[target]; sink {
+		who = "a sink"
+		letter.Key, letter.Headers = []byte(r.Sender), sinkHeaders(record)
+	} else {
+		letter.Headers = farHeaders(record, w.sends.settings[target].String())
+	}
+	w.log.Error(who+" refuses a record for ever, it goes to the dead-letter topic", "egress", target, "reason", r.Refusal.Reason, "id", r.ID, "error", detail)
+	for _, h := range [][2]string{
+		{ingress.HeaderReason, r.Refusal.Reason}, {ingress.HeaderDetail, detail[:min(len(detail), detailBytes)]},
+		{headerEgress, target}, {ingress.HeaderApplication, w.ApplicationID}, {outbox.HeaderID, r.ID},
+	} {
+		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+	}
+	w.collectDeadLetter(letter)
+}
+
+// farHeaders are those that tell of a record for another cluster, behind its own.
+func farHeaders(record *kgo.Record, cluster string) []kgo.RecordHeader {
 	headers := append([]kgo.RecordHeader(nil), record.Headers...)
 	if !record.Timestamp.IsZero() { // of the function; a header, since it may be what was refused
 		headers = append(headers, kgo.RecordHeader{Key: ingress.HeaderTimestamp, Value: []byte(record.Timestamp.UTC().Format(letterTime))})
 	}
-	for _, h := range [][2]string{
-		{ingress.HeaderReason, r.Refusal.Reason}, {ingress.HeaderDetail, detail[:min(len(detail), detailBytes)]},
-		{ingress.HeaderTopic, record.Topic}, {headerEgress, target}, {headerCluster, w.sends.settings[target].String()},
-		{ingress.HeaderApplication, w.ApplicationID}, {outbox.HeaderID, r.ID},
-	} {
-		headers = append(headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
-	}
-	w.collectDeadLetter(&kgo.Record{Topic: w.names.deadLetter, Key: record.Key, Value: record.Value, Headers: headers})
+	return append(headers, kgo.RecordHeader{Key: ingress.HeaderTopic, Value: []byte(record.Topic)}, kgo.RecordHeader{Key: headerCluster, Value: []byte(cluster)})
 }
 
 // outboxFull reports whether so much waits for targets that reading ingresses has to wait too.
@@ -302,6 +330,9 @@ func (w *Worker) measureOutbox() {
 		if w.sends.targets[name] != nil || w.isFar(name) {
 			all[name] = &waiting{}
 		}
+	}
+	for name := range w.sends.sinks {
+		all[name] = &waiting{}
 	}
 	for _, p := range w.partitions {
 		for name, b := range p.boxes {

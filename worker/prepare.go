@@ -47,7 +47,7 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 		w.names.deadLetter, w.names.deadLetterPartitions, w.names.deadLetterBytes = t.Name, t.Partitions, t.MaxMessageBytes()
 	}
 	for _, t := range plan.Topics {
-		if t.Role == topics.RoleIngress {
+		if t.Role == topics.RoleIngress || t.Role == topics.RoleOwn {
 			w.ingressTopics = append(w.ingressTopics, t)
 			w.sizes.seen(t.Name, t.Partitions)
 		}
@@ -61,11 +61,17 @@ func (w *Worker) prepare(ctx context.Context) (err error) {
 	return w.openProducers(ctx)
 }
 
-// reserved are the topics that no function may write to: the application's own, and those from before a rescale.
+// reserved are the topics that no function may write to: the application's own, those that the program fills, and those
+// from before a rescale.
 func reserved(plan *topics.Plan) []string {
 	names := []string{topics.RescaleJournal(plan.ApplicationID)}
 	for generation := 1; generation <= plan.Generation(); generation++ {
 		names = append(names, topics.MailboxOf(plan.ApplicationID, generation), topics.ChangelogOf(plan.ApplicationID, generation))
+	}
+	for _, t := range plan.Topics {
+		if t.Role == topics.RoleOwn {
+			names = append(names, t.Name)
+		}
 	}
 	return names
 }

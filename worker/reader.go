@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -206,7 +207,7 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 			})
 			return b
 		}
-		if err == nil && len(b.envelopes) > before && !r.w.fits(b.envelopes[before]) {
+		if err == nil && !r.w.fitAll(b.envelopes[before:]) {
 			err = &ingress.Invalid{Reason: ingress.TooLarge, Detail: fmt.Errorf("with %d bytes it is too large for the changelog, which takes %d a record", len(record.Key)+len(record.Value), r.w.names.maxRecordBytes)}
 		}
 		if err != nil {
@@ -251,6 +252,9 @@ func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 	w.metrics.invalid.WithLabelValues(record.Topic, why.Reason, f.invalid.Type).Inc()
 	w.log.Log(w.ctx, f.invalid.LogLevel, "invalid record", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset,
 		"reason", why.Reason, "error", why, "handling", f.invalid.Type)
+	if why.Stack != nil {
+		w.log.Error("the program's route of an ingress panicked", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "stack", string(why.Stack))
+	}
 	switch f.invalid.Type {
 	case module.InvalidSkip:
 		return nil
@@ -260,6 +264,11 @@ func (r *reader) invalid(f *feed, record *kgo.Record, err error) *kgo.Record {
 		})
 	}
 	return ingress.DeadLetter(w.names.deadLetter, record, why, w.ApplicationID)
+}
+
+// fitAll reports whether all messages of a record can become rows; what a program's route makes of one differs in size.
+func (w *Worker) fitAll(envelopes []protocol.Envelope) bool {
+	return !slices.ContainsFunc(envelopes, func(e protocol.Envelope) bool { return !w.fits(e) })
 }
 
 // manyPartitions is the target of a record whose messages go to several partitions, as those of templates may.

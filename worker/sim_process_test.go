@@ -44,7 +44,7 @@ func (p *process) start() {
 		kgo.Dialer(p.network.dial), kgo.WithHooks(p.network), kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
 	}
-	worker, err := New(c)
+	worker, err := New(inProcess(c))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -296,6 +296,9 @@ func (l *lookups) start(ctx context.Context, w *Worker, s source, topic string, 
 	if s.topic == w.names.mailbox {
 		return l.listed(ctx, topic, s.partition, l.admin.ListStartOffsets)
 	}
+	if w.fills(s.topic) { // what was appended before anybody read the topic is owed too
+		return l.listed(ctx, topic, s.partition, l.admin.ListStartOffsets)
+	}
 	in := w.ingressOf(s.topic)
 	tp := module.TopicPartition{Topic: topic, Partition: s.partition} // as the module names it
 	switch in.Startup.Kind {
@@ -364,6 +367,3 @@ func (w *Worker) ingressOf(topic string) *module.Ingress {
 	}
 	panic("worker: no ingress reads topic " + topic)
 }
-
-// trimEvery is how often the mailbox is relieved of what is done.
-const trimEvery = time.Minute

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -136,7 +137,7 @@ func (w *Worker) wakeTask(p *partition) error {
 // beginStop lets go of all that waits: readers and calls. What is applied goes into one more commit.
 func (w *Worker) beginStop() {
 	w.log.Info("stopping: what is applied is committed, calls in flight are left to the next owner", "in_flight", w.flight.count)
-	w.stopping = true
+	w.stopping, w.stopped = true, w.now
 	w.unready("stopping")
 	w.barriers = nil
 	for _, t := range w.takeovers {
@@ -186,22 +187,32 @@ func (w *Worker) openEndpoints() error {
 	metrics := invoker.NewMetrics(w.Registerer)
 	for i := range w.Module.Endpoints {
 		spec := &w.Module.Endpoints[i]
-		e := &endpoint{spec: spec, limit: newLimit(mostCalls(spec, w.Module.Application.Limits.InFlight)), close: func() {}}
-		if w.Functions != nil {
-			e.circuit = new(invoker.Circuit) // of which nobody ever tells a failure
-			e.call = func(ctx context.Context, target protocol.Address, request []byte) ([]byte, error) {
-				return w.Functions(ctx, target.Type, request)
-			}
-		} else {
-			caller, err := invoker.New(spec, metrics, w.log)
-			if err != nil {
-				return fmt.Errorf("module %s: endpoint %s: %w", spec.Position.File, spec.Functions, err)
-			}
-			e.call, e.close, e.circuit = caller.Call, caller.Close, caller.Circuit()
+		e := &endpoint{spec: spec, limit: newLimit(mostCalls(spec, w.Module.Application.Limits.InFlight))}
+		caller, err := w.openCaller(spec, metrics)
+		if err != nil {
+			return fmt.Errorf("module %s: endpoint %s: %w", spec.Position.File, spec.Functions, err)
 		}
+		e.call, e.close, e.circuit = caller.Call, caller.Close, caller.Circuit()
 		w.endpoints, w.byEndpoint[spec] = append(w.endpoints, e), e
 	}
 	return nil
+}
+
+// caller calls the functions of one endpoint.
+type caller interface {
+	Call(ctx context.Context, target protocol.Address, request []byte) ([]byte, error)
+	Circuit() *invoker.Circuit
+	Close()
+}
+
+func (w *Worker) openCaller(e *module.Endpoint, m *invoker.Metrics) (caller, error) {
+	if e.Transport.Kind != module.TransportInProcess {
+		return invoker.New(e, m, w.log)
+	}
+	if w.Functions == nil {
+		return nil, errors.New("it is called in process, and the worker was given no functions: set Config.Functions")
+	}
+	return invoker.NewInProcess(e, w.Functions, m, w.log), nil
 }
 
 // mostCalls is how many calls an endpoint can have in flight: a call without a connection would only wait for one.

@@ -52,8 +52,10 @@ type Worker struct {
 	answers chan *answer
 	batches chan *batch
 	posts   chan func()
+	began   chan struct{} // closed when the loop begins
 	done    chan struct{} // closed when the loop has ended
 	work    sync.WaitGroup
+	calls   sync.WaitGroup // in process
 
 	notReady atomic.Pointer[string] // why, nil: ready
 
@@ -112,6 +114,7 @@ type loop struct {
 	revokes     []*revocation
 	measured    map[int32]bool // partitions that have gauges
 	stopping    bool
+	stopped     time.Time // when the stop began
 	failure     error
 }
 
@@ -131,10 +134,13 @@ func New(c Config) (*Worker, error) {
 		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{}),
 		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
-		done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
+		began: make(chan struct{}), done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
 	}
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
+	}
+	for _, s := range c.Module.Sinks {
+		w.egresses[s.ID] = true
 	}
 	reading, producing, err := kafka.ForModule(c.Module, c.Brokers)
 	if err != nil {
@@ -189,12 +195,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	for _, f := range w.foreigns {
 		w.spawn(func() { w.watchForeign(background, f) })
 	}
+	close(w.began)
 	err := w.turn(ctx)
 	close(w.done)
 	cancel()
 	w.epoch.cancel()
 	w.group.leave(err == nil)
 	w.work.Wait()
+	w.awaitCalls()
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", w.names.worker, err)
 	}
@@ -231,10 +239,12 @@ func (w *Worker) post(f func()) {
 }
 
 // spawn runs f on a goroutine of its own that Run waits for.
-func (w *Worker) spawn(f func()) {
-	w.work.Add(1)
+func (w *Worker) spawn(f func()) { spawnIn(&w.work, f) }
+
+func spawnIn(group *sync.WaitGroup, f func()) {
+	group.Add(1)
 	go func() {
-		defer w.work.Done()
+		defer group.Done()
 		f()
 	}()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -94,6 +95,24 @@ func (w *world) config(dir string) Config {
 	}
 }
 
+// inProcess is a configuration whose functions, if it has any, serve all endpoints of its module, unless that says itself
+// which they serve. An address whose function fails is parked at once.
+func inProcess(c Config) Config {
+	is := func(e module.Endpoint) bool { return e.Transport.Kind == module.TransportInProcess }
+	if c.Functions == nil || slices.ContainsFunc(c.Module.Endpoints, is) {
+		return c
+	}
+	m := *c.Module
+	m.Endpoints = slices.Clone(m.Endpoints)
+	for i := range m.Endpoints {
+		e := &m.Endpoints[i]
+		e.Transport = module.Transport{Kind: module.TransportInProcess}
+		e.URLPathTemplate, e.MaxAttempts = "", max(e.MaxAttempts, 1)
+	}
+	c.Module = &m
+	return c
+}
+
 func (w *world) send(key, value string) {
 	w.t.Helper()
 	if err := w.client.ProduceSync(context.Background(), &kgo.Record{Topic: "in", Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
@@ -125,7 +144,7 @@ func (w *world) collect(topic string, n int) (records []*kgo.Record) {
 // run runs a worker until the test ends or stop is called.
 func (w *world) run(c Config) (worker *Worker, stop func() error) {
 	w.t.Helper()
-	worker, err := New(c)
+	worker, err := New(inProcess(c))
 	if err != nil {
 		w.t.Fatal(err)
 	}

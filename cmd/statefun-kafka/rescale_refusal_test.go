@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/rescale"
 	"github.com/statefun-kafka/statefun-kafka/worker"
@@ -119,11 +118,7 @@ func TestAnIncompleteRescaleIsAborted(t *testing.T) {
 // startError runs a worker that is expected to refuse.
 func (f *flock) startError(n int) error {
 	f.t.Helper()
-	m, err := module.Load([]string{writeModule(f.t, fmt.Sprintf(rescaledModule, n), f.addr)}, module.Options{})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: f.t.TempDir(), WorkerID: "w2", Logger: slog.New(slog.DiscardHandler),
+	w, err := worker.New(worker.Config{Module: f.inProcess(n), Brokers: []string{f.addr}, StateDir: f.t.TempDir(), WorkerID: "w2", Logger: slog.New(slog.DiscardHandler),
 		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
 			return f.invoke(ctx, request)
 		}})
@@ -141,11 +136,7 @@ func TestAWorkerThatWasStartedBeforeTheRescaleRefuses(t *testing.T) {
 	f := newFlock(t)
 	f.start(4)()
 	held, release := make(chan struct{}), make(chan struct{})
-	m, err := module.Load([]string{writeModule(t, fmt.Sprintf(rescaledModule, 4), f.addr)}, module.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: t.TempDir(), WorkerID: "w2",
+	w, err := worker.New(worker.Config{Module: f.inProcess(4), Brokers: []string{f.addr}, StateDir: t.TempDir(), WorkerID: "w2",
 		Logger: slog.New(holdAt{slog.DiscardHandler, "worker starts", held, release}),
 		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
 			return f.invoke(ctx, request)

@@ -170,18 +170,27 @@ func (f *flock) mail(topic string, n int32, id, command string) {
 	}
 }
 
-// start runs a worker on n partitions until stop.
-func (f *flock) start(n int) (stop func()) {
+// inProcess is the module for n partitions with its functions in this program.
+func (f *flock) inProcess(n int) *module.Module {
 	f.t.Helper()
 	m, err := module.Load([]string{writeModule(f.t, fmt.Sprintf(rescaledModule, n), f.addr)}, module.Options{})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	for i := range m.Endpoints {
+		m.Endpoints[i].Transport = module.Transport{Kind: module.TransportInProcess}
+	}
+	return m
+}
+
+// start runs a worker on n partitions until stop.
+func (f *flock) start(n int) (stop func()) {
+	f.t.Helper()
 	logs := slog.New(slog.DiscardHandler)
 	if os.Getenv("RESCALE_TEST_LOG") != "" {
 		logs = slog.Default()
 	}
-	w, err := worker.New(worker.Config{Module: m, Brokers: []string{f.addr}, StateDir: f.disks, WorkerID: "w1", Logger: logs,
+	w, err := worker.New(worker.Config{Module: f.inProcess(n), Brokers: []string{f.addr}, StateDir: f.disks, WorkerID: "w1", Logger: logs,
 		Functions: func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
 			return f.invoke(ctx, request)
 		}})

@@ -4,15 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/statefun"
 )
@@ -46,39 +43,7 @@ func main() {
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := serve(ctx, *addr); err != nil {
-		fmt.Fprintln(os.Stderr, "greeter-go:", err)
-		os.Exit(1)
+	if err := statefun.Serve(ctx, *addr, greeter); err != nil {
+		log.Fatalln("greeter-go:", err)
 	}
-}
-
-// serve answers calls until ctx ends, and then finishes those that run.
-func serve(ctx context.Context, addr string) error {
-	handler, err := statefun.NewHandler(greeter)
-	if err != nil {
-		return fmt.Errorf("make the function: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/statefun", handler)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", addr, err)
-	}
-	fmt.Printf("listening=%s\n", listener.Addr())
-
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", addr, err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving: %w", err)
-	}
-	return nil
 }

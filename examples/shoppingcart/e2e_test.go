@@ -13,7 +13,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/statefun-kafka/statefun-kafka/statefun"
 	"github.com/statefun-kafka/statefun-kafka/test/process"
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 // TestTheShopRunsOnAWorker runs the example as it is: its module, a worker with the development broker as a process of
@@ -24,45 +26,53 @@ func TestTheShopRunsOnAWorker(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	shop, err := handler()
+	shop, err := statefun.NewHandler(functions...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions := httptest.NewServer(shop)
-	defer functions.Close()
-	client := startWorker(ctx, t, functions.URL+"/statefun")
+	server := httptest.NewServer(shop)
+	defer server.Close()
+	broker := startWorker(ctx, t, server.URL+"/statefun")
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
 
 	record := func(topic, key, value string) *kgo.Record {
 		return &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
 	}
-	// Nothing orders a delivery before a user's command, so tea is there before anybody asks: the first receipt of
-	// another user says so.
 	send := func(records ...*kgo.Record) {
 		t.Helper()
 		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	received := reader.Start(t, reader.Options{Brokers: broker, Topics: []string{"shop-receipts"}})
+	// Nothing orders a delivery before a user's command, so tea is there before anybody asks: the first receipt of
+	// another user says so.
 	send(record("shop-restock", "tea", `{"quantity": 5}`))
-	for n := int64(1); ; n++ {
+	n := 0
+	for served := false; !served; {
+		n++
 		send(record("shop-commands", "probe", `{"add": {"item": "tea", "quantity": 1}}`), record("shop-commands", "probe", `{"checkout": true}`))
-		if r := nextReceipt(ctx, t, client); r.User != "probe" || r.Number != n {
+		r := receipt(t, received, n)
+		if r.User != "probe" || r.Number != int64(n) {
 			t.Fatalf("the probe's receipt %d is %+v", n, r)
-		} else if r.Items["tea"] == 1 {
-			break
 		}
+		served = r.Items["tea"] == 1
 	}
 	send(record("shop-commands", "ada", `{"add": {"item": "tea", "quantity": 3}}`),
 		record("shop-commands", "ada", `{"add": {"item": "tea", "quantity": 3}}`),
 		record("shop-commands", "ada", `{"checkout": true}`))
 	want := map[string]int64{"tea": 4}
-	if r := nextReceipt(ctx, t, client); r.User != "ada" || r.Number != 1 || !maps.Equal(r.Items, want) {
+	if r := receipt(t, received, n+1); r.User != "ada" || r.Number != 1 || !maps.Equal(r.Items, want) {
 		t.Errorf("ada's receipt is %+v", r)
 	}
 }
 
-// startWorker builds the program and runs a worker with a broker, and opens a client that reads the receipts.
-func startWorker(ctx context.Context, t *testing.T, functions string) *kgo.Client {
+// startWorker builds the program and runs a worker with a broker, whose address it returns.
+func startWorker(ctx context.Context, t *testing.T, functions string) (broker string) {
 	t.Helper()
 	folder := t.TempDir()
 	program := filepath.Join(folder, "statefun-kafka")
@@ -82,32 +92,18 @@ func startWorker(ctx context.Context, t *testing.T, functions string) *kgo.Clien
 			t.Logf("the worker said:\n%s", worker.Tail(40))
 		}
 	})
-	broker := process.Attribute(worker.Await(ctx, 30*time.Second, `"broker":"`), "broker")
-	if broker == "" {
+	if broker = process.Attribute(worker.Await(ctx, 30*time.Second, `"broker":"`), "broker"); broker == "" {
 		t.Fatal("the worker does not say where its broker listens")
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics("shop-receipts"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
+	return broker
 }
 
-// nextReceipt waits for a receipt. Each is waited for before the next can come, so a fetch brings one.
-func nextReceipt(ctx context.Context, t *testing.T, client *kgo.Client) (r Receipt) {
+// receipt waits for the receipt of that number, over all users.
+func receipt(t *testing.T, received *reader.Reader, number int) (r Receipt) {
 	t.Helper()
-	for {
-		fetches := client.PollRecords(ctx, 1)
-		if err := ctx.Err(); err != nil {
-			t.Fatalf("wait for a receipt: %v", err)
-		}
-		for _, record := range fetches.Records() {
-			if err := json.Unmarshal(record.Value, &r); err != nil {
-				t.Fatalf("receipt %q: %v", record.Value, err)
-			}
-			return r
-		}
+	value := received.AwaitCount(t, time.Minute, number)[number-1].Value
+	if err := json.Unmarshal(value, &r); err != nil {
+		t.Fatalf("receipt %q: %v", value, err)
 	}
+	return r
 }

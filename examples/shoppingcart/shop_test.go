@@ -11,7 +11,7 @@ import (
 )
 
 func newShop(t *testing.T, options ...statefuntest.Option) *statefuntest.Harness {
-	return statefuntest.NewWith(t, []statefun.Function{user, cart, stock}, options...)
+	return statefuntest.NewWith(t, functions, options...)
 }
 
 func addition(item string, quantity int64) statefun.TypedValue {

@@ -35,8 +35,11 @@ var rooms = map[string][]string{
 	// The SDK is imported by programs that run no worker: it brings nothing of it along. Its test harness plays the runtime.
 	"statefun":              {},
 	"statefun/statefuntest": {"statefun", "protocol"},
-	"embedded":              {"worker", "statefun"},
-	"internal/lint":         {},
+	// A worker in the user's program: what the command line puts together, put together by a builder. It hands the worker
+	// what the user's code is behind: functions (invoker), routes (ingress) and sinks (outbox).
+	"embedded": {"worker", "module", "kafka", "topics", "protocol", "router", "ingress", "invoker", "outbox", "admin", "broker",
+		"statefun"},
+	"internal/lint": {},
 }
 
 // testRooms may be imported by the tests of every room: the brokers that tests run against, and their clients; the
@@ -113,7 +116,7 @@ var owners = []owner{
 	{"github.com/twmb/franz-go/pkg/kadm", []string{"kafka", "topics", "worker", "broker", "rescale", "doctor", "cmd/statefun-kafka"},
 		"the rooms of the walk see records, not the cluster"},
 	{"github.com/twmb/franz-go", []string{"kafka", "topics", "worker", "broker", "rescale", "doctor", "cmd/statefun-kafka", "balance", "ingress", "egress",
-		"router", "changelog", "outbox"}, "task, state, invoker, module and protocol know nothing of Kafka"},
+		"router", "changelog", "outbox", "embedded"}, "task, state, invoker, module and protocol know nothing of Kafka"},
 	{"github.com/spf13/cobra", []string{"cmd/statefun-kafka"}, "flags are the command line's"},
 	{"github.com/goccy/go-yaml", []string{"module"}, "one room reads files of the user"},
 	{"software.sslmate.com/src/go-pkcs12", []string{"keystore"}, "keys are read in one room"},

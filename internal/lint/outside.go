@@ -78,13 +78,16 @@ func pureTask(t *tree) []Problem {
 // starts is how many places of each room start goroutines. Each of them has an answer to "who waits for it":
 // write the answer beside the go statement before raising a number here.
 var starts = map[string]int{
-	"admin":   1, // the HTTP server
-	"broker":  1, // the retention timer
-	"invoker": 3, // the pool; one for each address of a name, whose context ends with the race for a connection
-	"state":   1, // the background flush
-	"worker":  7, // spawn, the producers' opening, the wait for a client's metadata, and what the loop starts
-	"rescale": 1, // the wait for what the producer acknowledges
-	"doctor":  1, // questions that are asked beside each other and waited for together
+	"admin":    1, // the HTTP server
+	"broker":   1, // the retention timer
+	"invoker":  3, // the pool; one for each address of a name, whose context ends with the race for a connection
+	"state":    1, // the background flush
+	"outbox":   2, // a callback, which its lane does not wait for beyond its context; the timer that says that a target is silent
+	"worker":   7, // spawn, the producers' opening, the wait for a client's metadata, and what the loop starts
+	"statefun": 1, // the HTTP server, which Serve waits for
+	"rescale":  1, // the wait for what the producer acknowledges
+	"doctor":   1, // questions that are asked beside each other and waited for together
+	"embedded": 2, // the admin server and the end of appends, both of which Run waits for
 	// The signal, the worker and the servers beside each other, and the read of standard input in send.
 	"cmd/statefun-kafka": 5,
 }

@@ -17,6 +17,11 @@
 // What is sent to a function that the harness has not been given is not delivered. It can be seen in
 // [Harness.Messages], as all that functions sent; so one function alone can be tested too.
 //
+// # Headers
+//
+// [statefun.TypedValue.WithHeaders] gives a message headers, and [Forwarded] the place of a Kafka record, as an ingress with
+// forwardHeaders does.
+//
 // # Time
 //
 // The clock stands still until [Harness.Advance] turns it. On the way, delayed messages are delivered, each at its time,

@@ -20,29 +20,23 @@ var (
 	runsFlag = flag.Int("runs", 4, "how many short runs")
 )
 
-// TestMain is the function process too, which the suite starts from the program that it is part of.
+// TestMain is the function process and the embedded programs too, which the suite starts from the program that it is part of.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "functions" {
-		if err := serveFunctions(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "functions:", err)
-			os.Exit(exitBad)
-		}
-		return
-	}
+	serveIfAsked()
 	os.Exit(m.Run())
 }
 
 // TestShortRunsAreGood is the suite's short form: a few runs with little load on two versions of Kafka. The program
 // itself makes long ones.
 func TestShortRunsAreGood(t *testing.T) {
-	playShort(t, *runsFlag, *seedFlag, "--brokers", realkafka.Version4+","+realkafka.Version3)
+	playShort(t, *runsFlag, *seedFlag, "--fleet", fleetCommand, "--brokers", realkafka.Version4+","+realkafka.Version3)
 }
 
 // clusterSeed draws one fault of each of two kinds.
 const clusterSeed = 9
 
 func TestAShortRunOnThreeBrokersIsGoodWhileLeadersMoveAndOneIsKilled(t *testing.T) {
-	r := playShort(t, 1, clusterSeed, "--brokers", realkafka.Version4+"x3", "--faults", "leaders-elect,leader-kill")
+	r := playShort(t, 1, clusterSeed, "--fleet", fleetCommand, "--brokers", realkafka.Version4+"x3", "--faults", "leaders-elect,leader-kill")
 	if r.Faults["leaders-elect"] == 0 || r.Faults["leader-kill"] == 0 {
 		t.Errorf("the faults were %v, want both kinds", r.Faults)
 	}
@@ -196,7 +190,7 @@ func TestTheReportCountsFaultsThatFellAndNamesBadRuns(t *testing.T) {
 
 func TestWrongUsageIsRefused(t *testing.T) {
 	for _, arguments := range [][]string{
-		{"--brokers", "2.0"}, {"--faults", "flood"}, {"--brokers", "4.1.0", "--faults", "leader-kill"}, {"--runs", "0"}, {"--output", "xml"}, {"more"}, {"--load", "1ms"},
+		{"--brokers", "2.0"}, {"--faults", "flood"}, {"--brokers", "4.1.0", "--faults", "leader-kill"}, {"--runs", "0"}, {"--output", "xml"}, {"--fleet", "ships"}, {"more"}, {"--load", "1ms"},
 	} {
 		if code := chaos(arguments); code != exitUsage {
 			t.Errorf("%v ended with %d", arguments, code)

@@ -146,7 +146,7 @@ const contestLimit = 15 * time.Second
 func (h *hazard) contest(f *fleet, s *slot, folder, name string) {
 	first, began := s.worker, time.Now()
 	first.told.Store(true)
-	second, err := launch(s.name, f.log(s.name+"-second"), f.program, f.arguments(s, folder, name), nil)
+	second, err := f.launch(s, f.log(s.name+"-second"), folder, name, nil)
 	if err != nil {
 		h.run.fail(err)
 		return

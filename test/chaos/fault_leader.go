@@ -19,8 +19,11 @@ import (
 func leaderKill(h *hazard) {
 	h.run.cluster.away.Lock() // before the choice: who leads now may not lead when another broker is back
 	defer h.run.cluster.away.Unlock()
-	suffix := []string{"changelog", "mailbox", "in", "side", "out"}[h.random.IntN(5)]
-	h.killLeader(h.run.topic(suffix))
+	topic := h.run.topic([]string{"changelog", "mailbox", "in", "side", "out"}[h.random.IntN(5)])
+	if h.run.plan.embedded() && h.random.IntN(4) == 0 {
+		topic = appendedTopic(h.run.id)
+	}
+	h.killLeader(topic)
 }
 
 func coordinatorKill(h *hazard) {

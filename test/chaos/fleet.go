@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,7 @@ func (s *slot) running() bool { return s.worker != nil && !s.worker.Ended() }
 // fleet is the workers of one run, and their supervisor.
 type fleet struct {
 	run     *run
+	kills   atomic.Int64
 	program string
 	module  string
 	slots   []*slot
@@ -106,14 +108,20 @@ func (f *fleet) close() {
 	}
 }
 
-// arguments are those of a worker on a folder; without a name it takes the one kept there.
-func (f *fleet) arguments(s *slot, folder, name string) []string {
-	args := []string{"run", "--module", f.module, "--brokers", s.door, "--application-id", f.run.id,
-		"--state-dir", folder, "--admin-addr", "127.0.0.1:0", "--log-level", f.run.options.LogLevel}
+// launch starts a worker for a slot on a folder; without a name it takes the one kept there. All workers of a run are of one
+// kind: the command cannot run a module with functions in the process, so the two would not agree on their module.
+func (f *fleet) launch(s *slot, log, folder, name string, change func(*exec.Cmd)) (*child, error) {
+	args := []string{"run", "--admin-addr", "127.0.0.1:0"}
+	if f.run.plan.embedded() {
+		args = []string{modeProgram, "--dir", f.run.dir, "--appends", appendsOf(log), "--seed", fmt.Sprint(f.run.plan.Seed),
+			"--rate", fmt.Sprint(appendShare * float64(f.run.options.Rate)), "--functions", f.run.functions.url()}
+	}
+	args = append(args, "--module", f.module, "--brokers", s.door, "--application-id", f.run.id, "--state-dir", folder,
+		"--log-level", f.run.options.LogLevel)
 	if name != "" {
 		args = append(args, "--worker-id", name)
 	}
-	return args
+	return launch(s.name, log, f.program, args, change)
 }
 
 // start starts the worker of a slot. The caller holds the slot.
@@ -126,7 +134,7 @@ func (f *fleet) start(s *slot) {
 		}
 		change = func(cmd *exec.Cmd) { box(cmd, s.folder, s.size) }
 	}
-	worker, err := launch(s.name, f.log(s.name), f.program, f.arguments(s, s.folder, s.name), change)
+	worker, err := f.launch(s, f.log(s.name), s.folder, s.name, change)
 	if err != nil {
 		f.run.fail(err)
 		return
@@ -141,6 +149,9 @@ func (f *fleet) log(name string) string {
 
 // kill ends the worker of a slot with -9; start has to follow, or retire.
 func (f *fleet) kill(s *slot) {
+	if s.running() {
+		f.kills.Add(1)
+	}
 	if s.worker != nil {
 		s.worker.kill()
 	}

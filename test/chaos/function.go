@@ -52,12 +52,13 @@ func serveFunctions(arguments []string) error {
 	flags := flag.NewFlagSet("functions", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:0", "where to listen")
 	egress := flags.String("egress", "", "typename of the egress")
+	sink := flags.String("sink", "", "typename of a sink; empty: none")
 	topic := flags.String("topic", "", "topic of the entries")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
 	log.SetOutput(io.Discard) // the SDK logs every failure that is asked of it
-	handler, err := load.Functions{Egress: *egress, Topic: *topic, FailureRate: failureRate, Now: time.Now}.Handler()
+	handler, err := load.Functions{Egress: *egress, Topic: *topic, Sink: *sink, FailureRate: failureRate, Now: time.Now}.Handler()
 	if err != nil {
 		return err
 	}
@@ -126,17 +127,21 @@ type functions struct {
 	args    []string
 	addr    string
 	log     string
+	moods   string // file that tells the mood to functions in other processes
 	process *child
 }
 
-// startFunctions starts the function process on a port that it keeps over its restarts.
-func startFunctions(program, dir, egress, topic string) (*functions, error) {
+// startFunctions starts the function process on a port that it keeps over its restarts; with a sink its functions send there
+// too.
+func startFunctions(program, dir, topic, sink string) (*functions, error) {
 	port, err := realkafka.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	f := &functions{program: program, addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "functions.log")}
-	f.args = []string{"functions", "--addr", f.addr, "--egress", egress, "--topic", topic}
+	f := &functions{
+		program: program, addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "functions.log"), moods: filepath.Join(dir, moodFile),
+	}
+	f.args = []string{modeFunctions, "--addr", f.addr, "--egress", egressName, "--topic", topic, "--sink", sink}
 	return f, f.start()
 }
 
@@ -147,8 +152,11 @@ func (f *functions) start() (err error) {
 
 func (f *functions) url() string { return "http://" + f.addr + "/functions" }
 
-// feel changes the mood of the function process.
+// feel changes the mood of the function process, and of functions in other processes.
 func (f *functions) feel(ctx context.Context, mood string) error {
+	if err := os.WriteFile(f.moods, []byte(mood), 0o644); err != nil {
+		return fmt.Errorf("tell all functions to be %s: %w", mood, err)
+	}
 	for {
 		err := f.tell(ctx, mood)
 		if err == nil || !process.Pause(ctx, 20*time.Millisecond) {

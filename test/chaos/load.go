@@ -129,6 +129,14 @@ func (e *entries) all() ([]history.Entry, error) {
 	return e.list[:len(e.list):len(e.list)], e.err
 }
 
+// came tells whether an input has an entry.
+func (e *entries) came(id, address string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, came := e.got[delivery{id, address}]
+	return came
+}
+
 // missing are the inputs among those that must be processed that have no entry, and how long nothing has come.
 func (e *entries) missing(inputs []history.Input) (missing []history.Input, quiet time.Duration) {
 	e.mu.Lock()

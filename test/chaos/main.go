@@ -22,6 +22,7 @@ import (
 // options are the command's flags.
 type options struct {
 	Seed                uint64
+	Fleet               string
 	Runs, Rate          int
 	Load                time.Duration
 	Faults, Brokers     string
@@ -45,6 +46,7 @@ and in order, that functions, changelog and disks agree on every state, and that
   go run ./test/chaos --runs 5 --brokers 4.1.0 --seed 7
   go run ./test/chaos --runs 7 --brokers 4.1.0x3             on three brokers, with faults that need them
   go run ./test/chaos --runs 4 --faults stall,net-cut
+  go run ./test/chaos --fleet embedded                       programs on package embedded as workers
   go run ./test/chaos --list                                 the kinds of faults
 
 It needs Go, Java and Maven, and gets Kafka by itself. Exit codes: 0 all runs are good, 1 one is not, 2 wrong usage.
@@ -64,6 +66,7 @@ func parseFlags(arguments []string) (o options, err error) {
 	flags.DurationVar(&o.Load, "load", 18*time.Second, "how long the load of a run lasts")
 	flags.StringVar(&o.Faults, "faults", "", "only these kinds of faults, as a list with commas")
 	flags.StringVar(&o.Brokers, "brokers", strings.Join(kindNames(), ","), "brokers to run on; tv1 means transaction.version 1, x3 a cluster of three")
+	flags.StringVar(&o.Fleet, "fleet", fleetBoth, "what workers are: command, embedded (programs with Go functions, an ingress from Go and a sink), or both, run by run")
 	flags.StringVar(&o.Worker, "worker", "", "the worker's program; default: built from this repository")
 	flags.StringVar(&o.Dir, "dir", "", "where to make the folder of logs and data; default: the system's")
 	flags.StringVar(&o.Output, "output", "text", "text or json; progress goes to standard error")
@@ -83,6 +86,9 @@ func parseFlags(arguments []string) (o options, err error) {
 	if o.Runs < 1 || o.Rate < 1 || o.Load < time.Second {
 		return o, errors.New("--runs and --rate must be at least 1, --load at least 1s")
 	}
+	if !slices.Contains([]string{fleetCommand, fleetEmbedded, fleetBoth}, o.Fleet) {
+		return o, fmt.Errorf("--fleet is %q, want %s, %s or %s", o.Fleet, fleetCommand, fleetEmbedded, fleetBoth)
+	}
 	if o.Output != "text" && o.Output != "json" {
 		return o, fmt.Errorf("--output is %q, want text or json", o.Output)
 	}
@@ -97,7 +103,7 @@ func parseFlags(arguments []string) (o options, err error) {
 		o.Seed = uint64(time.Now().UnixMilli())
 	}
 	flags.Visit(func(f *flag.Flag) {
-		if slices.Contains([]string{"load", "rate", "faults"}, f.Name) {
+		if slices.Contains([]string{"load", "rate", "faults", "fleet"}, f.Name) {
 			o.given += fmt.Sprintf(" --%s %s", f.Name, f.Value)
 		}
 	})
@@ -115,14 +121,30 @@ const (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "functions" {
-		if err := serveFunctions(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos functions:", err)
-			os.Exit(exitBad)
-		}
+	serveIfAsked()
+	os.Exit(chaos(os.Args[1:]))
+}
+
+// The suite starts its own program as other processes of a run too.
+const (
+	modeFunctions = "functions"
+	modeProgram   = "program"
+)
+
+// serveIfAsked is the whole life of such a process, by its first argument.
+func serveIfAsked() {
+	if len(os.Args) < 2 {
 		return
 	}
-	os.Exit(chaos(os.Args[1:]))
+	serve, is := map[string]func([]string) error{modeFunctions: serveFunctions, modeProgram: serveProgram}[os.Args[1]]
+	if !is {
+		return
+	}
+	if err := serve(os.Args[2:]); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+		os.Exit(exitBad)
+	}
+	os.Exit(exitGood)
 }
 
 func chaos(arguments []string) int {

@@ -14,7 +14,18 @@ type plan struct {
 	Workers  int            `json:"workers"`
 	Standbys int            `json:"standbyReplicas"`
 	Faults   []plannedFault `json:"faults"`
+	Fleet    string         `json:"fleet"`
 }
+
+// The kinds of workers that a run has: the command, or programs on package embedded. Which of them it is follows from the seed
+// too, unless it is said.
+const (
+	fleetCommand  = "command"
+	fleetEmbedded = "embedded"
+	fleetBoth     = "both" // as the seed says
+)
+
+func (p plan) embedded() bool { return p.Fleet == fleetEmbedded }
 
 // plannedFault is one fault of a plan.
 type plannedFault struct {
@@ -34,7 +45,11 @@ const fewestFaults, mostFaults = 2, 4
 // needs them, and half of the others are too.
 func draw(seed uint64, kinds []fault, load time.Duration, brokers int) plan {
 	random := rand.New(rand.NewPCG(seed, 0xc4a05))
-	p := plan{Seed: seed, Workers: 1 + random.IntN(3), Standbys: random.IntN(2)}
+	p := plan{Seed: seed, Workers: 1 + random.IntN(3), Standbys: random.IntN(2), Fleet: fleetCommand}
+	// By a draw of its own: neither kind of worker is to have every second kind of fault.
+	if rand.New(rand.NewPCG(seed, 0xf1ee7)).IntN(2) == 0 {
+		p.Fleet = fleetEmbedded
+	}
 	kinds = fitting(kinds, brokers)
 	special := slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return f.brokers < brokers })
 	if brokers == 1 || len(special) == 0 {
@@ -67,6 +82,9 @@ func (p plan) String() string {
 		parts = append(parts, fmt.Sprintf("%s@%.1fs", f.Kind, f.after().Seconds()))
 	}
 	workers := fmt.Sprintf("%d workers", p.Workers)
+	if p.embedded() {
+		workers = fmt.Sprintf("%d embedded workers", p.Workers)
+	}
 	if p.Standbys > 0 {
 		workers += " with a standby"
 	}

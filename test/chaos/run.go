@@ -42,6 +42,8 @@ type run struct {
 	out        string
 	generator  *load.Generator
 	entries    *entries
+	appends    *appends     // of embedded workers, once the load is over
+	deliveries *deliveries  // to the sink of embedded workers
 	processes  atomic.Int64 // numbers the log files
 
 	cancel context.CancelCauseFunc
@@ -71,13 +73,7 @@ func newRun(ctx context.Context, o options, p plan, c *cluster, dir, worker stri
 		return nil, fmt.Errorf("make the log of run %d: %w", p.Seed, err)
 	}
 	r.note("seed %d on Kafka %s: %s", p.Seed, c.kind.name, p)
-	r.out = r.topic("out")
-	r.ingresses = []load.Ingress{
-		{Topic: r.topic("in"), Partitions: partitions, Targets: []string{"a"}, Keyed: true},
-		{Topic: r.topic("wide"), Partitions: 2 * partitions, Targets: []string{"c"}, Keyed: true},
-		{Topic: r.topic("side"), Partitions: 3, Targets: []string{"b"}},
-		{Topic: r.topic("both"), Partitions: 5, Targets: []string{"b", "c"}},
-	}
+	r.out, r.ingresses = outTopic(r.id), ingresses(r.id)
 	topics := map[string]int32{r.out: 4}
 	for _, in := range r.ingresses {
 		topics[in.Topic] = in.Partitions
@@ -89,7 +85,14 @@ func newRun(ctx context.Context, o options, p plan, c *cluster, dir, worker stri
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	if r.functions, err = startFunctions(program, dir, egressName, r.out); err != nil {
+	sink := ""
+	if p.embedded() {
+		worker, sink, r.deliveries = program, sinkName, newDeliveries(filepath.Join(dir, sinkFile))
+		if err := r.appending(true); err != nil {
+			return nil, err
+		}
+	}
+	if r.functions, err = startFunctions(program, dir, r.out, sink); err != nil {
 		return nil, err
 	}
 	module := filepath.Join(dir, "module.yaml")
@@ -107,38 +110,65 @@ func newRun(ctx context.Context, o options, p plan, c *cluster, dir, worker stri
 
 func (r *run) topic(suffix string) string { return r.id + "-" + suffix }
 
+// outTopic is where an application's functions write their entries.
+func outTopic(id string) string { return id + "-out" }
+
+// ingresses are the topics of an application's load.
+func ingresses(id string) []load.Ingress {
+	return []load.Ingress{
+		{Topic: id + "-in", Partitions: partitions, Targets: []string{"a"}, Keyed: true},
+		{Topic: id + "-wide", Partitions: 2 * partitions, Targets: []string{"c"}, Keyed: true},
+		{Topic: id + "-side", Partitions: 3, Targets: []string{"b"}},
+		{Topic: id + "-both", Partitions: 5, Targets: []string{"b", "c"}},
+	}
+}
+
+// appending lets embedded programs append records, or stop doing so.
+func (r *run) appending(goesOn bool) error {
+	path := filepath.Join(r.dir, appendingFile)
+	if !goesOn {
+		return os.Remove(path)
+	}
+	return os.WriteFile(path, nil, 0o644)
+}
+
 const egressName = "e2e.load/out"
 
+// moduleText is the module of the command. Embedded programs have all of it in Go save the application's document.
 func (r *run) moduleText() string {
 	text := fmt.Sprintf(`kind: statefun-kafka.v1/application
 spec:
-  id: %[1]s
-  partitions: %[2]d
-%[6]s---
+  id: %s
+  partitions: %d
+%s`, r.id, partitions, r.settings())
+	if r.plan.embedded() {
+		return text
+	}
+	text += fmt.Sprintf(`---
 kind: io.statefun.endpoints.v2/http
 spec:
-  functions: %[3]s/*
-  urlPathTemplate: %[4]s
+  functions: %[2]s/*
+  urlPathTemplate: %[3]s
   transport:
     type: io.statefun.transports.v1/async
-    call: %[5]s
+    call: %[4]s
     connect: 1s
 ---
 kind: io.statefun.kafka.v1/egress
 spec:
-  id: %[7]s
-  address: "%[8]s"
+  id: %[5]s
+  address: "%[6]s"
 ---
 kind: io.statefun.kafka.v1/ingress
 spec:
-  id: %[3]s/in
-  address: "%[8]s"
+  id: %[2]s/in
+  address: "%[6]s"
   consumerGroupId: %[1]s
   startupPosition: {type: earliest}
   properties:
-    - session.timeout.ms: "%[9]d"
+    - session.timeout.ms: "%[7]d"
   topics:
-`, r.id, partitions, load.Namespace, r.functions.url(), callBudget, r.settings(), egressName,
+`, r.id, load.Namespace, r.functions.url(), callBudget, egressName,
 		r.cluster.doors[0].addr(), sessionTimeout.Milliseconds())
 	for _, in := range r.ingresses {
 		text += fmt.Sprintf("    - topic: %s\n      valueType: %s\n      targets:\n", in.Topic, load.CommandType)
@@ -224,7 +254,12 @@ func (r *run) play(ctx context.Context) error {
 	feeding, stopFeed := context.WithTimeout(ctx, r.options.Load)
 	defer stopFeed()
 	var busy sync.WaitGroup
-	busy.Go(func() { r.check(r.feed(feeding, ctx)) })
+	busy.Go(func() {
+		r.check(r.feed(feeding, ctx))
+		if r.plan.embedded() {
+			r.check(r.appending(false))
+		}
+	})
 	for _, f := range r.plan.Faults {
 		busy.Go(func() { r.inject(ctx, f) })
 	}

@@ -39,6 +39,21 @@ type figures struct {
 	Level     int `json:"partitionsLevelOnDisk"`
 	Moved     int `json:"leadersMoved"`
 	Internal  int `json:"internalLeadersMoved"`
+	Kills     int `json:"kills"`
+	Appended  int `json:"appended"`
+	Refused   int `json:"appendsRefused"`
+	Doubtful  int `json:"appendsUnknown"`
+	Delivered int `json:"sinkDeliveries"`
+	Again     int `json:"sinkDeliveriesAgain"`
+}
+
+// short is for a line of progress.
+func (f *figures) short() string {
+	text := fmt.Sprintf("%d inputs", f.Inputs)
+	if f.Appended > 0 {
+		text += fmt.Sprintf(", %d appends, %d deliveries", f.Appended, f.Delivered)
+	}
+	return text
 }
 
 func (f *figures) add(o figures) {
@@ -54,20 +69,29 @@ func (f *figures) add(o figures) {
 	f.Level += o.Level
 	f.Moved += o.Moved
 	f.Internal += o.Internal
+	f.Kills += o.Kills
+	f.Appended += o.Appended
+	f.Refused += o.Refused
+	f.Doubtful += o.Doubtful
+	f.Delivered += o.Delivered
+	f.Again += o.Again
 }
 
 // settle waits until every input is done and nothing more can come, asks every address once more what it remembers,
 // stops all workers and holds everything against everything.
 func (r *run) settle(ctx context.Context) (figures, error) {
+	if err := r.collectAppends(ctx); err != nil {
+		return figures{}, err
+	}
 	complete := r.awaitAll(ctx, "the load")
 	if complete {
-		process.Pause(ctx, time.Until(r.entries.lastDue(r.generator.Inputs).Add(lateSlack)))
+		process.Pause(ctx, time.Until(r.entries.lastDue(r.expected()).Add(lateSlack)))
 		for _, in := range r.ingresses {
 			for _, key := range r.generator.Keys() {
 				r.produce(ctx, r.generator.Probe(in, key), r.check)
 			}
 		}
-		complete = r.awaitAll(ctx, "the questions")
+		complete = r.awaitAll(ctx, "the questions") && r.awaitSink(ctx)
 	}
 	process.Pause(ctx, silence)
 	if err := context.Cause(ctx); err != nil {
@@ -83,6 +107,9 @@ func (r *run) settle(ctx context.Context) (figures, error) {
 		return figures{}, err
 	}
 	f := r.checkHistory(list)
+	if err := r.checkSink(list, &f); err != nil {
+		return f, err
+	}
 	if !complete {
 		return f, nil // what is left is left: an audit would only repeat it
 	}
@@ -94,7 +121,7 @@ func (r *run) settle(ctx context.Context) (figures, error) {
 func (r *run) awaitAll(ctx context.Context, what string) bool {
 	began := time.Now()
 	for {
-		missing, quiet := r.entries.missing(r.generator.Inputs)
+		missing, quiet := r.entries.missing(r.expected())
 		if len(missing) == 0 {
 			r.note("%s is done %v after its end", what, time.Since(began).Round(time.Millisecond))
 			return true
@@ -126,15 +153,19 @@ func (r *run) dumpWorkers() {
 }
 
 func (r *run) checkHistory(list []history.Entry) figures {
-	report := history.Check(r.generator.Inputs, slices.Clone(list))
+	report := history.Check(r.expected(), slices.Clone(list))
 	for _, v := range report.Violations {
 		r.violate(string(v.Rule), "%s", v.Text)
 	}
-	return figures{
+	f := figures{
 		Inputs: report.Inputs, Addresses: report.Addresses, Orders: report.Pairs,
 		Cancelled: report.Cancelled, Undecided: report.Undecided,
-		Moved: r.moves.application, Internal: r.moves.internal,
+		Moved: r.moves.application, Internal: r.moves.internal, Kills: int(r.fleet.kills.Load()),
 	}
+	if r.appends != nil {
+		f.Appended, f.Refused, f.Doubtful = r.appends.durable, r.appends.refused, r.appends.unknown
+	}
+	return f
 }
 
 // audit holds changelog, disks, offsets and transactions against what the functions said last.
@@ -145,6 +176,9 @@ func (r *run) audit(ctx context.Context, list []history.Entry, f *figures) error
 	}
 	for _, in := range r.ingresses {
 		a.Ingresses = append(a.Ingresses, in.Topic)
+	}
+	if r.plan.embedded() {
+		a.Ingresses = append(a.Ingresses, appendedTopic(r.id))
 	}
 	for _, s := range r.fleet.slots {
 		if _, err := os.Stat(s.folder); err == nil {

@@ -36,7 +36,7 @@ func (o *outcome) good() bool { return len(o.Violations) == 0 && o.Error == "" }
 
 // play makes the runs: those on one broker one after the other, then the next broker.
 func (s *suite) play(ctx context.Context) (all []outcome, err error) {
-	if s.worker == "" {
+	if s.worker == "" && s.options.Fleet != fleetEmbedded {
 		s.worker = filepath.Join(s.dir, "statefun-kafka")
 		if err := process.Build(ctx, s.worker); err != nil {
 			return nil, err
@@ -68,6 +68,9 @@ func (s *suite) playOn(ctx context.Context, k kind, from, to int) (all []outcome
 	defer c.close()
 	for n := from; n < to; n++ {
 		p := draw(s.options.Seed+uint64(n), s.faults, s.options.Load, k.brokers)
+		if s.options.Fleet != fleetBoth {
+			p.Fleet = s.options.Fleet
+		}
 		if len(s.options.Settings) > 0 {
 			p.Standbys = 0 // whoever gives settings gives all of them
 		}
@@ -96,7 +99,7 @@ func (o *outcome) line() string {
 	case len(o.Violations) > 0:
 		return fmt.Sprintf("VIOLATED after %v:%s (logs in %s)", took, summary(o.Violations), o.Folder)
 	default:
-		return fmt.Sprintf("good, %d inputs, %v", o.Figures.Inputs, took)
+		return fmt.Sprintf("good, %s, %v", o.Figures.short(), took)
 	}
 }
 

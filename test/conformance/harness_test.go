@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,16 +12,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
 // patience is how long anything may take that must come.
 const patience = 30 * time.Second
 
+// embedded is the program's own broker; the others are versions of Kafka.
+const embedded = "embedded"
+
 // bench is what all cases share: the built program, a broker, a host of functions and one worker.
 type bench struct {
 	folder  string
 	program string
-	broker  *process
+	end     func() // of the broker
 	address string // of the broker
 	client  *kgo.Client
 	admin   *kadm.Client
@@ -35,23 +39,13 @@ type bench struct {
 	err    error // why there is no common worker
 }
 
-// newBench starts a broker that has the topics of all cases. It builds the program when no path of one is given.
-func newBench(program string, cases []Case) (b *bench, err error) {
-	b = &bench{program: program}
+// newBench starts a broker: the embedded one or a version of Kafka.
+func newBench(program, broker string) (b *bench, err error) {
+	b = &bench{program: program, end: func() {}}
 	if b.folder, err = os.MkdirTemp("", "statefun-conformance-"); err != nil {
 		return b, fmt.Errorf("make a folder for the run: %w", err)
 	}
-	if b.program == "" {
-		b.program = filepath.Join(b.folder, "statefun-kafka")
-		build := exec.Command("go", "build", "-o", b.program, "github.com/statefun-kafka/statefun-kafka/cmd/statefun-kafka")
-		if out, err := build.CombinedOutput(); err != nil {
-			return b, fmt.Errorf("build the program: %w\n%s", err, out)
-		}
-	}
-	if b.broker, err = launch(b.program, "broker", "--addr", "127.0.0.1:0", "--log-format", "json"); err != nil {
-		return b, err
-	}
-	if b.address, err = b.broker.logged(`"broker":"([^"]+)"`); err != nil {
+	if err := b.startBroker(broker); err != nil {
 		return b, err
 	}
 	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.address), kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
@@ -63,15 +57,26 @@ func newBench(program string, cases []Case) (b *bench, err error) {
 	if b.host, err = newHost(); err != nil {
 		return b, err
 	}
-	var topics []string
-	for i := range cases {
-		topics = append(topics, "in-"+cases[i].namespace(), "out-"+cases[i].namespace())
-	}
-	if err := b.createTopics(topics...); err != nil {
-		return b, err
-	}
 	b.out, err = newReader(b.address)
 	return b, err
+}
+
+func (b *bench) startBroker(kind string) error {
+	if kind != embedded {
+		broker, err := realkafka.Start(context.Background(), realkafka.Options{Version: kind})
+		if err != nil {
+			return err
+		}
+		b.address, b.end = broker.Addr(), func() { _ = broker.Stop() }
+		return nil
+	}
+	broker, err := launch(b.program, "broker", "--addr", "127.0.0.1:0", "--log-format", "json")
+	if err != nil {
+		return err
+	}
+	b.end = broker.kill
+	b.address, err = broker.logged(`"broker":"([^"]+)"`)
+	return err
 }
 
 // close ends all processes and removes what the run left behind.
@@ -85,9 +90,7 @@ func (b *bench) close() {
 	if b.client != nil {
 		b.client.Close()
 	}
-	if b.broker != nil {
-		b.broker.kill()
-	}
+	b.end()
 	_ = os.RemoveAll(b.folder)
 }
 
@@ -101,7 +104,42 @@ func (b *bench) createTopics(names ...string) error {
 	if err != nil {
 		return fmt.Errorf("create topics %s: %w", strings.Join(names, ", "), err)
 	}
+	return b.usable(ctx, partitions, names...)
+}
+
+// usable waits until the topics have so many partitions, each with a leader: Kafka answers a creation before its brokers
+// have heard of it.
+func (b *bench) usable(ctx context.Context, n int, names ...string) error {
+	for b.led(ctx, names) != n*len(names) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for leaders of the topics %s: %w", strings.Join(names, ", "), ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	return nil
+}
+
+// led is how many partitions of the topics have a leader.
+func (b *bench) led(ctx context.Context, names []string) (leaders int) {
+	request := kmsg.NewPtrMetadataRequest() // what kadm answers may be from its cache
+	for _, name := range names {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = &name
+		request.Topics = append(request.Topics, topic)
+	}
+	answer, err := request.RequestWith(ctx, b.client)
+	if err != nil {
+		return 0 // it is asked again
+	}
+	for _, topic := range answer.Topics {
+		for _, p := range topic.Partitions {
+			if p.ErrorCode == 0 && p.Leader >= 0 {
+				leaders++
+			}
+		}
+	}
+	return leaders
 }
 
 // commonApp is the application of the worker that most cases share.
@@ -112,6 +150,7 @@ func (b *bench) startCommon(cases []Case) (*worker, error) {
 	b.once.Do(func() {
 		documents := []string{application(), egress("conformance/out")}
 		var routes []route
+		var topics []string
 		for i := range cases {
 			c := &cases[i]
 			if c.Alone || c.Run == nil {
@@ -122,7 +161,11 @@ func (b *bench) startCommon(cases []Case) (*worker, error) {
 				lines = slices.Concat(lines, shortCall)
 			}
 			documents = append(documents, endpoint(c.namespace()+"/*", b.host.url(c.namespace()), lines...))
-			routes = append(routes, route{"in-" + c.namespace(), []string{c.namespace() + "/f"}})
+			routes = append(routes, route{c.in(), []string{c.namespace() + "/f"}})
+			topics = append(topics, c.in())
+		}
+		if b.err = b.createTopics(topics...); b.err != nil {
+			return
 		}
 		documents = append(documents, ingress("conformance/in", routes...))
 		b.common, b.err = b.newWorker(commonApp, documents...)

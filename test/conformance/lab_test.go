@@ -28,8 +28,8 @@ func (l *lab) f() string { return l.ns + "/f" }
 func (l *lab) fn(name string) string { return l.ns + "/" + name }
 
 // in and out are the names of the case's topics.
-func (l *lab) in() string  { return "in-" + l.ns }
-func (l *lab) out() string { return "out-" + l.ns }
+func (l *lab) in() string  { return l.c.in() }
+func (l *lab) out() string { return l.c.out() }
 
 // url is where the case's functions are.
 func (l *lab) url() string { return l.bench.host.url(l.ns) }

@@ -58,7 +58,7 @@ func sectionB() []Case {
 		{ID: "B31", Shows: "two functions with the same id have states of their own", Run: stateOfTwoTypes},
 		{
 			ID: "B32", Shows: "the type of a state was changed in the function, after a restart",
-			Differs: "the call is not made and the address goes by the endpoint's failure policy; the reason names the stored and the declared type. StateFun fails the job.",
+			Differs: "the call is not made and the address goes by the endpoint's failure policy; the reason is `state-type` and names the stored and the declared type. StateFun fails the job.",
 			Alone:   true, Endpoint: deadLetterPolicy, Run: retypedState,
 		},
 		{
@@ -453,6 +453,7 @@ func retypedState(l *lab) {
 	changed.Store(true)
 	l.send("old", "two")
 	letter := l.deadLetters(1)[0]
+	equal(l, "reason", header(letter, "statefun.dead-letter/reason"), "state-type")
 	l.says(header(letter, "statefun.dead-letter/detail"), valueType, "some/other", `state "count"`)
 	l.send("new", "three") // an address without a stored value goes on with the new type
 	equal(l, "outputs", keyed(l.written(2), "new"), "done")

@@ -252,7 +252,8 @@ func delayedToUnknown(l *lab) {
 
 func cancelledLater(l *lab) {
 	obeying(l, map[string][]string{
-		"send":   {delayed(1500, l.ns, l.fn("g"), "x", "cancelled"), delayed(1700, "", l.fn("g"), "x", "end")},
+		// Long enough for the other record to come first on a busy machine.
+		"send":   {delayed(5000, l.ns, l.fn("g"), "x", "cancelled"), delayed(5200, "", l.fn("g"), "x", "end")},
 		"cancel": {cancel(l.ns)},
 	})
 	l.send("x", "send")

@@ -189,6 +189,9 @@ func newPartition(l *lab) {
 	if _, err := l.bench.admin.UpdatePartitions(ctx, partitions+1, l.in()); err != nil {
 		l.Fatal(err)
 	}
+	if err := l.bench.usable(ctx, partitions+1, l.in()); err != nil {
+		l.Fatal(err)
+	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(l.bench.address), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		l.Fatal(err)

@@ -33,7 +33,7 @@ func TestBadRecords(t *testing.T) {
 			bad.Headers = []kgo.RecordHeader{header}
 			c.send(t, s.input("good", i*2), &bad, s.input("good", i*2+1))
 			sent++
-			got := dead.awaitCount(t, 20*time.Second, sent)[sent-1]
+			got := dead.AwaitCount(t, 20*time.Second, sent)[sent-1]
 			checkDeadLetter(t, test.name, &bad, got, test.reason, s.app.id)
 		}
 		s.awaitProcessed(t, "good", 2*len(tests))
@@ -41,7 +41,7 @@ func TestBadRecords(t *testing.T) {
 			t.Errorf("the metrics count %v dead letters, not %d", n, len(tests))
 		}
 		w.stop()
-		dead.quiet(t, 200*time.Millisecond, len(tests))
+		dead.Quiet(t, 200*time.Millisecond, len(tests))
 	})
 }
 
@@ -58,7 +58,7 @@ func TestTooLargeRecord(t *testing.T) {
 		large.Value = append(large.Value, bytes.Repeat([]byte(" "), 3_000_000)...)
 		large.Headers = []kgo.RecordHeader{{Key: "trace", Value: []byte("abc\x00\xff")}}
 		c.send(t, s.input("good", 0), large, s.input("good", 1))
-		checkDeadLetter(t, "too large", large, dead.awaitCount(t, 20*time.Second, 1)[0], "too-large", s.app.id)
+		checkDeadLetter(t, "too large", large, dead.AwaitCount(t, 20*time.Second, 1)[0], "too-large", s.app.id)
 		s.awaitProcessed(t, "good", 2)
 		w.stop()
 		s.checkLives()

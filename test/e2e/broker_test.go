@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/statefun-kafka/statefun-kafka/test/process"
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -179,6 +180,12 @@ func (c *cluster) alterTopic(t *testing.T, name, setting, value string) {
 	if err != nil {
 		t.Fatalf("set %s of topic %s: %v", setting, name, err)
 	}
+}
+
+// read starts a reader that ends with the test. The topics must exist.
+func (c *cluster) read(t *testing.T, topics ...string) *reader.Reader {
+	t.Helper()
+	return reader.Start(t, reader.Options{Brokers: c.addr(), Topics: topics})
 }
 
 // send produces records and waits until the broker has them.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 // TestTwoClusters reads from the application's cluster and from another one, and writes to the other one, through a
@@ -40,7 +42,7 @@ func TestTwoClusters(t *testing.T) {
 			sentHere, sentThere := visits(a.topic("names"), "here-"), visits(a.topic("names"), "there-")
 			home.send(t, sentHere...)
 			far.send(t, sentThere[:len(sentThere)/2]...)
-			greetings.awaitCount(t, 30*time.Second, 1)
+			greetings.AwaitCount(t, 30*time.Second, 1)
 			w.Kill()
 			far.send(t, sentThere[len(sentThere)/2:]...)
 			w = a.startReady()
@@ -52,7 +54,7 @@ func TestTwoClusters(t *testing.T) {
 
 // checkCopies waits for so many different greetings and checks that those of a name count up in the order of their first
 // copies.
-func checkCopies(t *testing.T, greetings *reader, want int) {
+func checkCopies(t *testing.T, greetings *reader.Reader, want int) {
 	t.Helper()
 	var records []*kgo.Record
 	first := func() (all []*kgo.Record) {
@@ -75,7 +77,7 @@ func checkCopies(t *testing.T, greetings *reader, want int) {
 		return all
 	}
 	for n := want; len(first()) < want; n = len(records) + want - len(first()) {
-		records = greetings.awaitCount(t, 30*time.Second, n)
+		records = greetings.AwaitCount(t, 30*time.Second, n)
 	}
 	next := map[string]int{}
 	for _, r := range first() {

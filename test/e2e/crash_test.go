@@ -16,6 +16,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/history"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 const (
@@ -220,7 +221,7 @@ func (r *crashRun) check() {
 // entries decodes what a reader sees.
 type entries struct {
 	t      *testing.T
-	reader *reader
+	reader *reader.Reader
 	list   []history.Entry
 	got    map[string]int // by input and address
 }
@@ -249,7 +250,7 @@ func (e *entries) awaitAll(w *worker, inputs []history.Input) {
 	}
 	deadline := time.After(settleLimit)
 	for {
-		records, more := e.reader.all()
+		records, more := e.reader.All()
 		e.decode(records)
 		maps.DeleteFunc(missing, func(key string, _ bool) bool { return e.got[key] > 0 })
 		if len(missing) == 0 {
@@ -271,7 +272,7 @@ func (e *entries) awaitAll(w *worker, inputs []history.Input) {
 func (e *entries) awaitSilence(d time.Duration) {
 	over := time.After(d)
 	for {
-		records, more := e.reader.all()
+		records, more := e.reader.All()
 		e.decode(records)
 		select {
 		case <-more:

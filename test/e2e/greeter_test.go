@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/apache/flink-statefun/statefun-sdk-go/v3/pkg/statefun"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
+	"github.com/statefun-kafka/statefun-kafka/test/sdks"
 )
 
 // visits are the records of the greeter tests: some names, some of them often.
@@ -46,7 +47,7 @@ func TestGreeter(t *testing.T) {
 		w.stop()
 		w = a.startReady()
 		c.send(t, &kgo.Record{Topic: a.topic("names"), Key: []byte("Ada"), Value: []byte(`{"name":"Ada"}`)})
-		records := greetings.awaitCount(t, 20*time.Second, len(sent)+1)
+		records := greetings.AwaitCount(t, 20*time.Second, len(sent)+1)
 		if got, want := string(records[len(sent)].Value), "Hello Ada, visit 21"; got != want {
 			t.Errorf("after a clean restart: %q, not %q", got, want)
 		}
@@ -55,10 +56,10 @@ func TestGreeter(t *testing.T) {
 }
 
 // checkGreetings waits for one greeting a visit; those of a name must count up from 1.
-func checkGreetings(t *testing.T, greetings *reader, sent []*kgo.Record, text func(name string, n int) string) {
+func checkGreetings(t *testing.T, greetings *reader.Reader, sent []*kgo.Record, text func(name string, n int) string) {
 	t.Helper()
-	records := greetings.awaitCount(t, 30*time.Second, len(sent))
-	greetings.quiet(t, 300*time.Millisecond, len(sent))
+	records := greetings.AwaitCount(t, 30*time.Second, len(sent))
+	greetings.Quiet(t, 300*time.Millisecond, len(sent))
 	next := map[string]int{}
 	for _, r := range records {
 		name := string(r.Key)
@@ -141,7 +142,7 @@ func TestExamples(t *testing.T) {
 				return start(t, "greeter-go", binary, "--addr", addr)
 			},
 			"python": func(t *testing.T, addr string) *child {
-				interpreter, err := python()
+				interpreter, err := sdks.Python(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -160,7 +161,8 @@ func TestExamples(t *testing.T) {
 				w := a.startReady()
 				sent := visits("names", name+"-")
 				c.send(t, sent...)
-				checkGreetings(t, c.readKeys(t, name+"-", "greetings"), sent, func(name string, n int) string {
+				greetings := reader.Start(t, reader.Options{Brokers: c.addr(), Topics: []string{"greetings"}, KeyPrefix: name + "-"})
+				checkGreetings(t, greetings, sent, func(name string, n int) string {
 					return fmt.Sprintf("Hello %s, visit number %d", name, n)
 				})
 				w.stop()
@@ -179,26 +181,3 @@ func freeAddr(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
-
-// python makes, once, an environment with the official Python SDK in the user's cache folder.
-var python = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find the cache folder: %w", err)
-	}
-	folder := filepath.Join(cache, "statefun-kafka", "python-3.3.0")
-	program := filepath.Join(folder, "bin", "python")
-	ready := exec.Command(program, "-c", "import statefun, aiohttp")
-	if ready.Run() == nil {
-		return program, nil
-	}
-	for _, args := range [][]string{
-		{"python3", "-m", "venv", "--clear", folder},
-		{program, "-m", "pip", "install", "--quiet", "apache-flink-statefun==3.3.0", "aiohttp"},
-	} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("make a Python environment in %s: %w\n%s", folder, err, out)
-		}
-	}
-	return program, nil
-})

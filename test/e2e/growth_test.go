@@ -54,7 +54,7 @@ func TestGrowth(t *testing.T) {
 	for p := growthFrom; p < growthTo; p++ {
 		name := fmt.Sprintf("new%d", p)
 		await(t, growthLimit, "a greeting from partition "+name, func() bool {
-			records, _ := seen.all()
+			records, _ := seen.All()
 			for _, r := range records {
 				if strings.HasPrefix(string(r.Value), "Hello "+name+",") {
 					return true

@@ -50,7 +50,7 @@ func TestRestartWithManyAddresses(t *testing.T) {
 	began := time.Now()
 	await(t, fillLimit, "all states to be written", func() bool { return fn.stored.Load() >= int64(*addressesFlag) })
 	probe()
-	out.awaitCount(t, time.Minute, 1)
+	out.AwaitCount(t, time.Minute, 1)
 	took := time.Since(began)
 	t.Logf("%d addresses filled in %v (%.0f/s), peak memory %d MiB", *addressesFlag, took.Round(time.Millisecond),
 		float64(*addressesFlag)/took.Seconds(), w.PeakMemory()>>20)
@@ -59,7 +59,7 @@ func TestRestartWithManyAddresses(t *testing.T) {
 	probe()
 	w = a.startReady()
 	ready := time.Since(w.startedAt)
-	out.awaitCount(t, readyLimit, 2)
+	out.AwaitCount(t, readyLimit, 2)
 	serving := time.Since(w.startedAt)
 	t.Logf("on its folder after kill -9: ready in %v, serving in %v", ready.Round(time.Millisecond), serving.Round(time.Millisecond))
 	if serving > servingLimit {
@@ -72,7 +72,7 @@ func TestRestartWithManyAddresses(t *testing.T) {
 	}
 	probe()
 	w = a.startReady()
-	out.awaitCount(t, readyLimit, 3)
+	out.AwaitCount(t, readyLimit, 3)
 	wiped := time.Since(w.startedAt)
 	took = restoreTime(t, w)
 	rate := float64(*addressesFlag) / took.Seconds()

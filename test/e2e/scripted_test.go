@@ -11,6 +11,8 @@ import (
 
 	"github.com/apache/flink-statefun/statefun-sdk-go/v3/pkg/statefun"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 // order is what a scripted function does wrong besides its work, which is to count its input and write it out.
@@ -28,7 +30,7 @@ type scripted struct {
 	app    *app
 	faults *faults
 	away   *host // of another type; nobody listens there at first
-	out    *reader
+	out    *reader.Reader
 
 	mu     sync.Mutex
 	orders map[string]order
@@ -156,14 +158,14 @@ func (s *scripted) lives(records []*kgo.Record) map[string][]output {
 
 // processed is how many inputs of an id have come out.
 func (s *scripted) processed(id string) int {
-	records, _ := s.out.all()
+	records, _ := s.out.All()
 	return len(s.lives(records)[id])
 }
 
 // awaitProcessed waits until n inputs of an id have come out. The limit leaves room for the pauses of a parked address.
 func (s *scripted) awaitProcessed(t *testing.T, id string, n int) {
 	t.Helper()
-	s.out.await(t, 75*time.Second, fmt.Sprintf("%d inputs of %s", n, id), func(records []*kgo.Record) bool {
+	s.out.Await(t, 75*time.Second, fmt.Sprintf("%d inputs of %s", n, id), func(records []*kgo.Record) bool {
 		return len(s.lives(records)[id]) >= n
 	})
 }
@@ -171,7 +173,7 @@ func (s *scripted) awaitProcessed(t *testing.T, id string, n int) {
 // checkLives holds all outputs to the rule: inputs 0, 1, 2, … of each id, in order, once, counted from 1.
 func (s *scripted) checkLives() {
 	s.t.Helper()
-	records, _ := s.out.all()
+	records, _ := s.out.All()
 	for id, life := range s.lives(records) {
 		for i, out := range life {
 			if out.Seq != int64(i+1) || out.Input != i {

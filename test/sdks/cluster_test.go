@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/statefun-kafka/statefun-kafka/test/process"
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
@@ -60,13 +60,17 @@ func (c *cluster) createTopics(t *testing.T, partitions int32, names ...string) 
 	}
 }
 
-// send writes scripts for one id, as the SDKs' string type is written: a message with one field. The records have headers,
-// which functions see where the module forwards them.
+// scriptValue is a script for an id, as the SDKs' string type is written: a message with one field.
+func scriptValue(id, script string) []byte {
+	script = strings.ReplaceAll(script, "%", id)
+	return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), script)
+}
+
+// send writes scripts for one id. The records have headers, which functions see where the module forwards them.
 func (c *cluster) send(ctx context.Context, topic, id string, scripts ...string) error {
 	var records []*kgo.Record
 	for _, script := range scripts {
-		value := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), script)
-		records = append(records, &kgo.Record{Topic: topic, Key: []byte(id), Value: value, Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte(id)}, {Key: "empty"}}})
+		records = append(records, &kgo.Record{Topic: topic, Key: []byte(id), Value: scriptValue(id, script), Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte(id)}, {Key: "empty"}}})
 	}
 	if err := c.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("produce %d scripts for %s: %w", len(records), id, err)
@@ -74,72 +78,10 @@ func (c *cluster) send(ctx context.Context, topic, id string, scripts ...string)
 	return nil
 }
 
-// reader collects what a read_committed consumer sees, by topic and key.
-type reader struct {
-	mu      sync.Mutex
-	seen    map[string]map[string][]*kgo.Record
-	changed chan struct{} // closed and replaced when there is more
-}
-
 // read starts a reader that ends with the test. The topics must exist.
-func (c *cluster) read(t *testing.T, topics ...string) *reader {
+func (c *cluster) read(t *testing.T, topics ...string) *reader.Reader {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.address), kgo.ConsumeTopics(topics...), kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &reader{seen: map[string]map[string][]*kgo.Record{}, changed: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			r.add(client.PollFetches(ctx).Records())
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		client.Close()
-	})
-	return r
-}
-
-func (r *reader) add(records []*kgo.Record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, record := range records {
-		keys := r.seen[record.Topic]
-		if keys == nil {
-			keys = map[string][]*kgo.Record{}
-			r.seen[record.Topic] = keys
-		}
-		keys[string(record.Key)] = append(keys[string(record.Key)], record)
-	}
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
-
-// more is a channel that closes when something came after this call.
-func (r *reader) more() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.changed
-}
-
-// of is what was seen of a topic and key.
-func (r *reader) of(topic, key string) []*kgo.Record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.seen[topic][key]
-}
-
-// keys are the keys seen of a topic.
-func (r *reader) keys(topic string) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.seen[topic]))
+	return reader.Start(t, reader.Options{Brokers: c.address, Topics: topics})
 }
 
 // started is a process of the test.

@@ -13,6 +13,13 @@
 //	sleep MS · peak                                take time; show how many calls ran at once
 //	throw · fail TOKEN N · lost                    throw; throw N times; write to an egress that is not declared
 //
+// Our own SDK has headers, and commands for them:
+//
+//	headers NAME · origin                          show those of the message, and the last of a name; show where it came from
+//	pass MS TYPE ID SCRIPT                         send a script with the headers of the message, at once or later
+//	relay TYPE ID                                  pass the message on as it came, if it came from an ingress
+//	copy TEXT                                      write a text with the headers and the timestamp of the message
+//
 // What a program shows goes to one Kafka topic an SDK, under the id of the address as key.
 //
 // Install puts the SDKs into the user's cache folder with the ordinary clients of their languages (pip, npm, mvn, cargo).

@@ -22,27 +22,47 @@ type installer struct {
 // Install gets the packages of all SDKs, those that are missing; sources is the folder functions of this package.
 // Test packages and targets may run at once: the first takes the lock, the others wait for it.
 func Install(ctx context.Context, sources string) (map[string]program, error) {
+	programs := map[string]program{}
+	err := withInstaller(ctx, sources, func(i *installer) error {
+		for _, sdk := range All() {
+			if sdk.install == nil {
+				continue
+			}
+			p, err := sdk.install(i)
+			if err != nil {
+				return fmt.Errorf("install %s: %w", sdk.Package, err)
+			}
+			programs[sdk.Name] = p
+		}
+		return nil
+	})
+	return programs, err
+}
+
+// Python is an interpreter that has the official Python SDK and aiohttp, installed if it is missing.
+func Python(ctx context.Context) (interpreter string, err error) {
+	err = withInstaller(ctx, "", func(i *installer) error {
+		interpreter, err = i.interpreter(officialPython)
+		return err
+	})
+	return interpreter, err
+}
+
+// withInstaller holds the lock for as long as something is installed.
+func withInstaller(ctx context.Context, sources string, install func(i *installer) error) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("find the cache folder for the SDKs: %w", err)
+		return fmt.Errorf("find the cache folder for the SDKs: %w", err)
 	}
 	if sources, err = filepath.Abs(sources); err != nil {
-		return nil, fmt.Errorf("find the SDKs' programs: %w", err)
+		return fmt.Errorf("find the SDKs' programs: %w", err)
 	}
 	i := &installer{ctx: ctx, cache: filepath.Join(cache, "statefun-kafka", "sdks"), sources: sources}
 	unlock, err := i.lock()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	programs := map[string]program{}
-	for _, sdk := range All() {
-		p, err := sdk.install(i)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("install %s: %w", sdk.Package, err), unlock())
-		}
-		programs[sdk.Name] = p
-	}
-	return programs, unlock()
+	return errors.Join(install(i), unlock())
 }
 
 // lock takes an exclusive lock that the system drops when this process ends.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,8 +64,18 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, process.Build(context.Background(), path)
 })
 
+// installed are the programs of all SDKs. That of this checkout is built for the run, as the worker is.
 var installed = sync.OnceValues(func() (map[string]program, error) {
-	return Install(context.Background(), "functions")
+	programs, err := Install(context.Background(), "functions")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(folder, "own")
+	if out, err := exec.Command("go", "build", "-o", path, "./functions/own").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the program on this project's SDK: %w\n%s", err, out)
+	}
+	programs[Own] = program{command: []string{path}}
+	return programs, nil
 })
 
 // chosen are the SDKs that are to run.

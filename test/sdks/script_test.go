@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/ingress"
+	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 // script is one case: an address of its own is told what to do, step by step. A percent sign stands for its id.
@@ -70,7 +71,7 @@ const deadLetters = application + "-dead-letter"
 type stage struct {
 	sdk     SDK
 	cluster *cluster
-	reader  *reader
+	reader  *reader.Reader
 
 	mu   sync.Mutex
 	want map[string][]string // what each id must have shown, over all scripts
@@ -82,16 +83,12 @@ func (s *stage) play(ctx context.Context, sc script) error {
 	steps, _ := sc.of(s.sdk)
 	id := s.id(sc)
 	for n, st := range steps {
-		var scripts []string
-		for _, text := range st.send {
-			scripts = append(scripts, strings.ReplaceAll(text, "%", id))
-		}
 		ids, addresses := s.expect(id, st)
 		topic := inTopic(s.sdk)
 		if st.headers {
 			topic = headersTopic(s.sdk)
 		}
-		if err := s.cluster.send(ctx, topic, id, scripts...); err != nil {
+		if err := s.cluster.send(ctx, topic, id, st.send...); err != nil {
 			return err
 		}
 		if err := s.await(ctx, ids, addresses); err != nil {
@@ -131,7 +128,7 @@ func (s *stage) await(ctx context.Context, ids, addresses []string) error {
 	ctx, cancel := context.WithTimeout(ctx, outcomeLimit)
 	defer cancel()
 	for {
-		more := s.reader.more()
+		more := s.reader.More()
 		wrong := s.compare(ids, addresses)
 		if wrong == nil {
 			return nil
@@ -183,7 +180,7 @@ func (s *stage) compareAll() error {
 		buried += n
 	}
 	s.mu.Unlock()
-	for _, id := range s.reader.keys(outTopic(s.sdk)) {
+	for _, id := range s.reader.Keys(outTopic(s.sdk)) {
 		if !slices.Contains(ids, id) {
 			return fmt.Errorf("%s showed %q and no script names it", id, s.shown(id))
 		}
@@ -196,7 +193,7 @@ func (s *stage) compareAll() error {
 
 // shown is what an id wrote to the SDK's topic.
 func (s *stage) shown(id string) (texts []string) {
-	for _, r := range s.reader.of(outTopic(s.sdk), id) {
+	for _, r := range s.reader.Of(outTopic(s.sdk), id) {
 		text := string(r.Value)
 		if !utf8.Valid(r.Value) || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }) {
 			text = fmt.Sprintf("%#x", r.Value)
@@ -208,8 +205,8 @@ func (s *stage) shown(id string) (texts []string) {
 
 // buried counts the inputs in the dead-letter topic of the address, or of all whose name begins so.
 func (s *stage) buried(address string) (count int) {
-	for _, id := range s.reader.keys(deadLetters) {
-		for _, r := range s.reader.of(deadLetters, id) {
+	for _, id := range s.reader.Keys(deadLetters) {
+		for _, r := range s.reader.Of(deadLetters, id) {
 			name := buriedAddress(r)
 			if name == address || strings.HasSuffix(address, "/") && strings.HasPrefix(name, address) {
 				count++

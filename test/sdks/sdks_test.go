@@ -39,6 +39,7 @@ func TestSDKs(t *testing.T) {
 		th.together(append(conformance[:len(conformance):len(conformance)], before)...)
 		th.inOrder(failures...)
 		th.inTurn("many-awaits-in-flight", (*stage).concurrent, "python-async", "fork-async", "python22-async", "javascript")
+		th.inTurn("headers-come-and-go", (*stage).headers, Own)
 		th.ring()
 		th.redeploy()
 		th.close()
@@ -184,7 +185,7 @@ func (s *stage) concurrent(ctx context.Context) error {
 		return err
 	}
 	for {
-		more := s.reader.more()
+		more := s.reader.More()
 		if shown := s.shown("peak"); len(shown) > 0 {
 			peak, err := strconv.Atoi(strings.TrimPrefix(shown[0], "peak="))
 			if err != nil || peak < atLeast {

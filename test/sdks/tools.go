@@ -10,7 +10,7 @@ import (
 
 // golang builds the program with the SDK that go.mod names.
 func (i *installer) golang() (program, error) {
-	folder, err := i.built("go", []string{"main.go"}, func(folder string) error {
+	folder, err := i.built("go", []string{"main.go", "typed.go"}, func(folder string) error {
 		return i.run(filepath.Join(i.sources, "go"), nil, "go", "build", "-o", filepath.Join(folder, "function"), ".")
 	})
 	return program{command: []string{filepath.Join(folder, "function")}}, err
@@ -32,27 +32,33 @@ func (i *installer) built(name string, files []string, build func(folder string)
 // aiohttp serves all Python programs.
 const aiohttp = "aiohttp==3.14.5"
 
-// python installs packages into an environment of their own. Its interpreter works after the folder got its name; the
-// scripts beside it know the old one and are not used.
+// python is the program of a Python SDK: packages are the SDK and what it needs.
 func python(packages []string) func(i *installer) (program, error) {
 	return func(i *installer) (program, error) {
-		if err := need("python3", "runs the Python SDKs (3.8 to 3.13, with venv and pip)"); err != nil {
-			return program{}, err
-		}
 		source := "python"
 		if strings.Contains(packages[0], "==2.") {
 			source = "python22"
 		}
-		packages := append([]string{aiohttp}, packages...)
-		name, _, _ := strings.Cut(packages[1], "==")
-		folder, err := i.folder(name, strings.Join(packages, " "), func(folder string) error {
-			if err := i.run("", nil, "python3", "-m", "venv", folder); err != nil {
-				return err
-			}
-			return i.run("", nil, filepath.Join(folder, "bin", "python"), append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check"}, packages...)...)
-		})
-		return program{command: []string{filepath.Join(folder, "bin", "python"), filepath.Join(i.sources, source, "function.py")}}, err
+		interpreter, err := i.interpreter(packages)
+		return program{command: []string{interpreter, filepath.Join(i.sources, source, "function.py")}}, err
 	}
+}
+
+// interpreter is that of an environment which has aiohttp and some packages. It works after the folder got its name; the
+// scripts beside it know the old one and are not used.
+func (i *installer) interpreter(packages []string) (string, error) {
+	if err := need("python3", "runs the Python SDKs (3.8 to 3.13, with venv and pip)"); err != nil {
+		return "", err
+	}
+	name, _, _ := strings.Cut(packages[0], "==")
+	packages = append([]string{aiohttp}, packages...)
+	folder, err := i.folder(name, strings.Join(packages, " "), func(folder string) error {
+		if err := i.run("", nil, "python3", "-m", "venv", folder); err != nil {
+			return err
+		}
+		return i.run("", nil, filepath.Join(folder, "bin", "python"), append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check"}, packages...)...)
+	})
+	return filepath.Join(folder, "bin", "python"), err
 }
 
 // javascript installs what its package.json names.

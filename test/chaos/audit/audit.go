@@ -184,7 +184,7 @@ func (r *Report) checkRows(e *Evidence, truth map[int32]rows) {
 	for p, partition := range truth {
 		for key, value := range partition {
 			switch kind := key[0]; kind {
-			case state.KindPending, state.KindTimer, state.KindToken, state.KindExpiry:
+			case state.KindPending, state.KindTimer, state.KindToken, state.KindExpiry, state.KindOutbox:
 				r.violate(RuleLeftover, "partition %d: a row of kind %q is left: %q = %.80q", p, kind, key, value)
 			}
 		}

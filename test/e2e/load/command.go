@@ -12,6 +12,9 @@ import (
 // CommandType is the typename under which a Command travels, from the ingress and between functions.
 const CommandType = "e2e.load/command"
 
+// EntryType is the typename of an entry that goes to a sink.
+const EntryType = "e2e.load/entry"
+
 // Namespace is the namespace of the functions, and Types are their names.
 const Namespace = "e2e.load"
 
@@ -64,5 +67,8 @@ func (c Command) Encode() []byte {
 	return b
 }
 
-// commandType is how the SDK reads and writes commands.
-var commandType = statefun.MakeJsonType(statefun.TypeNameFrom(CommandType))
+// commandType is how the SDK reads and writes commands, and entryType how it writes entries.
+var (
+	commandType = statefun.MakeJsonType(statefun.TypeNameFrom(CommandType))
+	entryType   = statefun.MakeJsonType(statefun.TypeNameFrom(EntryType))
+)

@@ -54,6 +54,8 @@ func ReadMemory(states map[string][]byte) (m Memory, err error) {
 type Functions struct {
 	// Egress is the typename of the egress and Topic the topic that the entries go to.
 	Egress, Topic string
+	// Sink is the typename of an egress that gets every entry too, as a value of EntryType; empty: none.
+	Sink string
 	// FailureRate is the share of invocations that fail before they do anything.
 	FailureRate float64
 	// Now is the clock that the entries are stamped by.
@@ -109,6 +111,9 @@ func (f Functions) Invoke(ctx statefun.Context, message statefun.Message) error 
 		Value:     entry,
 		ValueType: commandType, // any JSON type: it only encodes
 	})
+	if f.Sink != "" {
+		ctx.SendEgress(statefun.GenericEgressBuilder{Target: statefun.TypeNameFrom(f.Sink), Value: entry, ValueType: entryType})
+	}
 	return nil
 }
 

@@ -55,6 +55,8 @@ type Generator struct {
 	Fan int
 	// Late is the delay of the messages that another input cancels; set it before the first root. It is 25 s at first.
 	Late time.Duration
+	// Prefix begins the ids of all inputs, so that several generators can fill one application; set it before the first root.
+	Prefix string
 
 	random    *rand.Rand
 	ingresses []Ingress
@@ -145,7 +147,7 @@ func (g *Generator) place(r Root) Root {
 // command is a command without steps.
 func (g *Generator) command(prefix string) Command {
 	g.made++
-	c := Command{ID: fmt.Sprintf("%s%d", prefix, g.made)}
+	c := Command{ID: fmt.Sprintf("%s%s%d", g.Prefix, prefix, g.made)}
 	switch n := g.random.IntN(100); {
 	case n < 2:
 		c.SlowMs = 100 + g.random.IntN(300)
@@ -197,7 +199,7 @@ func (g *Generator) grow(c *Command, self string, depth int) {
 		case n < 94:
 			g.cancelByMessage(c, self)
 		default: // a token that nobody ever used
-			c.Steps = append(c.Steps, Step{Op: OpCancel, Token: fmt.Sprintf("unused-%d", g.made)})
+			c.Steps = append(c.Steps, Step{Op: OpCancel, Token: fmt.Sprintf("unused-%s%d", g.Prefix, g.made)})
 		}
 	}
 }

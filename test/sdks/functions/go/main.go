@@ -52,7 +52,8 @@ func main() {
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+port, nil))
 }
 
-// valueSpecs are the states: 1 is the first deployment, 2 the one that adds, drops and changes.
+// valueSpecs are the states: 1 is the first deployment, 2 the one that adds, drops and changes, 3 has those that only the
+// programs in Go have.
 func valueSpecs(deployment string) []statefun.ValueSpec {
 	custom := statefun.MakeJsonType(statefun.TypeNameFrom("sdks.types/custom"))
 	specs := []statefun.ValueSpec{
@@ -73,6 +74,9 @@ func valueSpecs(deployment string) []statefun.ValueSpec {
 				specs[i].Expiration = statefun.ExpireAfterWrite(time.Minute)
 			}
 		}
+	}
+	if deployment == "3" {
+		specs = append(specs, typedSpecs()...)
 	}
 	return specs
 }
@@ -178,6 +182,8 @@ func (f *function) set(ctx statefun.Context, name, text string) (err error) {
 		value = float32(x)
 	case "large":
 		value, err = strconv.ParseInt(text, 10, 64)
+	case "double", "card", "stamp":
+		value, err = parseTyped(name, text)
 	}
 	if err == nil {
 		ctx.Storage().Set(f.specs[name], value)
@@ -187,6 +193,10 @@ func (f *function) set(ctx statefun.Context, name, text string) (err error) {
 
 // get is the text of a state, a dash when there is none.
 func (f *function) get(ctx statefun.Context, name string) string {
+	switch name {
+	case "double", "card", "stamp":
+		return f.getTyped(ctx, name)
+	}
 	var text string
 	var number int32
 	var flag bool

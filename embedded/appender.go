@@ -1,0 +1,136 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/kafka"
+	"github.com/statefun-kafka/statefun-kafka/router"
+)
+
+const (
+	// bufferedRecords and bufferedBytes bound what waits to become durable; past either AppendAsync waits.
+	bufferedRecords = 10_000
+	bufferedBytes   = 16 << 20
+
+	// flushTimeout bounds how long the end of Run waits for records that wait to become durable.
+	flushTimeout = 5 * time.Second
+
+	// topicLook is how soon the producer looks again for a topic that the worker is about to create.
+	topicLook = 100 * time.Millisecond
+)
+
+// appender writes what the program appends to all ingresses of one application.
+type appender struct {
+	begun   chan struct{} // closed when there is a client
+	stopped chan struct{} // closed when none is taken any more
+	client  *kgo.Client
+
+	mu       sync.RWMutex
+	stopping bool           // guarded by mu
+	open     sync.WaitGroup // appends that were taken and not told their end; grows under mu alone
+}
+
+func newAppender() *appender {
+	return &appender{begun: make(chan struct{}), stopped: make(chan struct{})}
+}
+
+// begin opens the producer.
+func (a *appender) begin(settings kafka.Settings, batching bool) (err error) {
+	opts := []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxBufferedRecords(bufferedRecords), kgo.MaxBufferedBytes(bufferedBytes),
+		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+			return func(r *kgo.Record, partitions int) int {
+				return int(router.Partition(string(r.Key), int32(partitions)))
+			}
+		})),
+		// The worker creates the topic at its start, and an append may come before.
+		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(topicLook),
+	}
+	if !batching { // the client would wait for company; while a request is under way the next one grows anyway
+		opts = append(opts, kgo.ProducerLinger(0))
+	}
+	if a.client, err = settings.Open(opts...); err != nil {
+		return err
+	}
+	close(a.begun)
+	return nil
+}
+
+// enter waits until records are taken. Every success is followed by one produce.
+func (a *appender) enter(ctx context.Context) error {
+	if err := a.await(ctx); err != nil {
+		return err
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.stopping {
+		return ErrStopped
+	}
+	a.open.Add(1)
+	return nil
+}
+
+func (a *appender) await(ctx context.Context) error {
+	select {
+	case <-a.begun: // BEFORE ctx, which may be done too
+		return nil
+	default:
+	}
+	select {
+	case <-a.begun:
+	case <-a.stopped:
+	case <-ctx.Done():
+		return fmt.Errorf("the application has not begun to run: %w", ctx.Err())
+	}
+	return nil
+}
+
+// produce hands a record to the client; done is called once.
+func (a *appender) produce(ctx context.Context, topic string, r *kgo.Record, done func(error)) {
+	r.Topic = topic
+	a.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		defer a.open.Done()
+		done(judge(err))
+	})
+}
+
+// judge tells a record that a broker has refused from one of which nobody knows.
+func judge(err error) error {
+	var refused *kerr.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && !refused.Retriable && !errors.Is(err, kerr.OutOfOrderSequenceNumber):
+		return err
+	case errors.Is(err, kgo.ErrClientClosed):
+		return fmt.Errorf("%w: %w", ErrUncertain, ErrStopped)
+	}
+	return fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+// stop takes no more records, gives those that wait some time, and returns when all of them were told their end.
+func (a *appender) stop() {
+	a.mu.Lock()
+	again := a.stopping
+	a.stopping = true
+	a.mu.Unlock()
+	if again {
+		return
+	}
+	close(a.stopped)
+	if a.client == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	_ = a.client.Flush(ctx) // what it leaves behind is told by Close
+	a.client.Close()
+	a.open.Wait()
+}

@@ -1,0 +1,63 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/statefun-kafka/statefun-kafka/protocol"
+	"github.com/statefun-kafka/statefun-kafka/statefun"
+	"github.com/statefun-kafka/statefun-kafka/worker"
+)
+
+// A View is the committed state of one instance as it was at one moment. [Read] reads it.
+type View struct {
+	of     statefun.Address
+	values worker.View
+}
+
+// NotOwned is the error of a view of an instance that another process has. It names that one as far as the consumer group
+// tells; how to ask it is the program's own affair.
+type NotOwned = worker.NotOwned
+
+// ErrRestoring says that this process owns the instance and is not done restoring its partition: ask again in a moment.
+var ErrRestoring = worker.ErrRestoring
+
+// View reads the state of an instance: what was committed last, never what a transaction has under way, and never old state
+// of a partition that this process had before. It is there for instances whose partition this process owns. The error is a
+// [*NotOwned] for others, and [ErrRestoring] for a moment after their partition has come here.
+func (a *App) View(ctx context.Context, of statefun.Address) (View, error) {
+	namespace, name, err := of.Type.Split()
+	if err != nil {
+		return View{}, fmt.Errorf("view %s: %w", of, err)
+	}
+	w, err := a.running()
+	if err != nil {
+		return View{}, fmt.Errorf("view %s: %w", of, err)
+	}
+	v, err := w.View(ctx, protocol.Address{Type: protocol.TypeName{Namespace: namespace, Name: name}, ID: of.ID})
+	if err != nil {
+		return View{}, err
+	}
+	return View{of, v}, nil
+}
+
+// Of is the instance that the view is of.
+func (v View) Of() statefun.Address { return v.of }
+
+// Empty tells that the instance has no state at all.
+func (v View) Empty() bool { return !v.values.Found }
+
+// Read is a value of a view; present tells an absent one, or one that has expired, from a zero one.
+func Read[T any](v View, spec *statefun.ValueSpec[T]) (value T, present bool, err error) {
+	stored, present := v.values.Values[spec.Name()]
+	if !present {
+		return value, false, nil
+	}
+	if stored.Type != string(spec.Type().Name()) {
+		return value, true, fmt.Errorf("state %q of %s holds a value of type %s, not %s", spec.Name(), v.of, stored.Type, spec.Type().Name())
+	}
+	if value, err = spec.Type().Decode(stored.Bytes); err != nil {
+		return value, true, fmt.Errorf("state %q of %s: %w", spec.Name(), v.of, err)
+	}
+	return value, true, nil
+}
