@@ -121,7 +121,7 @@ func open[T any](s *source, id statefun.TypeName, t statefun.Type[T], route Rout
 		if err != nil {
 			return err
 		}
-		router := &Router{to: to}
+		router := &Router{to: to, argument: arguments.Get().(*[]byte)}
 		defer router.end()
 		record := Record[T]{Key: string(r.Key), Value: value, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
 			typename: t.Name(), kafka: r}

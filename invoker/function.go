@@ -27,7 +27,7 @@ func (f Function) call(ctx context.Context, fn protocol.TypeName, request []byte
 	switch {
 	case err == nil:
 		return answer, nil
-	case errors.Is(context.Cause(ctx), errBudget):
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errBudget):
 		return nil, &Error{Kind: KindCallTimeout, Err: fmt.Errorf("%w: %w", errBudget, err)}
 	default:
 		return nil, &Error{Kind: KindFunction, Err: err}

@@ -46,12 +46,12 @@ func (p *InProcess) Call(ctx context.Context, address protocol.Address, request 
 func (p *InProcess) Close() { p.end.Do(func() { close(p.closed) }) }
 
 func (p *InProcess) attempt(ctx context.Context, t *target, request []byte, _, deadline time.Time) ([]byte, *Error) {
+	bounded := &budgeted{Context: ctx}
 	if p.endpoint.Transport.Call > 0 {
-		bounded, cancel := context.WithDeadlineCause(ctx, deadline, errBudget)
-		defer cancel()
-		ctx = bounded
+		bounded.end = deadline
 	}
-	answer, failure := p.function.call(ctx, t.name, request)
+	defer bounded.close()
+	answer, failure := p.function.call(bounded, t.name, request)
 	if failure == nil && int64(len(answer)) > p.rules.answerBytes {
 		return nil, &Error{Kind: KindAnswerTooLarge, Err: fmt.Errorf("%w: it has %d bytes, %d are allowed", errAnswerTooLarge, len(answer), p.rules.answerBytes)}
 	}

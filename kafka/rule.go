@@ -106,6 +106,10 @@ const (
 // hold up a transaction for as long when a leader has just moved, or a topic was just made.
 const leaderLook = 250 * time.Millisecond
 
+// fetchWait is how long a broker holds a fetch that finds nothing; it is the Java client's. A partition that was paused
+// and goes on is in the fetch after the one that is held: the Go client's own 5 s would keep its records waiting as long.
+const fetchWait = 500 * time.Millisecond
+
 func requestTimeout(t time.Duration) []kgo.Opt { return []kgo.Opt{kgo.RequestTimeoutOverhead(t)} }
 
 func dialTimeout(t time.Duration) []kgo.Opt { return []kgo.Opt{kgo.DialTimeout(t)} }

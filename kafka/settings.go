@@ -46,7 +46,7 @@ func NewSettings(brokers []string, props []module.Property) (Settings, error) {
 
 // Open opens a client; the given options win over the properties. Nothing is sent to a broker yet.
 func (s Settings) Open(opts ...kgo.Opt) (*kgo.Client, error) {
-	all := append([]kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(leaderLook)}, s.With(opts...).opts...)
+	all := append([]kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(leaderLook), kgo.FetchMaxWait(fetchWait)}, s.With(opts...).opts...)
 	client, err := kgo.NewClient(all...)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of %s: %w", strings.Join(s.brokers, ","), err)

@@ -98,10 +98,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Invoke answers one call outside of HTTP: body is a ToFunction, the answer a FromFunction. It fits where a platform
-// calls Go code itself, such as a Lambda. The answer belongs to the caller.
+// calls Go code itself, such as a Lambda. ctx should end with the call; functions keep what they like of body. The answer
+// belongs to the caller.
 func (h *Handler) Invoke(ctx context.Context, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	buffers := h.work()
 	defer h.release(buffers)
 	kept := buffers.answer
