@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/statefun"
 )
 
@@ -25,7 +24,6 @@ func Go[T any](id statefun.TypeName, t statefun.Type[T], route Route[T]) *GoIngr
 	in := &GoIngress[T]{typ: t}
 	open(&in.src, id, t, route)
 	in.src.own = true
-	in.src.startup = module.Startup{Kind: module.StartEarliest} // what was appended before the first start counts
 	return in
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -106,7 +105,7 @@ func Generation2(states ...string) CallOption {
 }
 
 // Function adds a function that is called in this process. A function with the type "namespace/*" serves all types of its
-// namespace that no other one serves. A panic in it is an error, its stack is logged. One that does not end, although its
+// namespace that no other one serves. A panic in it is an error, its stack is logged once a call. One that does not end, although its
 // context is done, holds its own instance and one call in flight; at its end Run leaves it behind after some seconds, and
 // what it answers then is dropped.
 func (a *App) Function(f statefun.Function, options ...CallOption) {
@@ -157,7 +156,7 @@ func (d *draft) endpoint(at module.Position, e *endpoint, functions statefun.Typ
 }
 
 // invoke is how the worker calls the functions of the process; nil when there are none.
-func invoke(functions []statefun.Function, log *slog.Logger) (invoker.Function, error) {
+func invoke(functions []statefun.Function) (invoker.Function, error) {
 	if len(functions) == 0 {
 		return nil, nil
 	}
@@ -165,24 +164,12 @@ func invoke(functions []statefun.Function, log *slog.Logger) (invoker.Function, 
 	if err != nil {
 		return nil, fmt.Errorf("make the functions: %w", err)
 	}
-	h.Logger = slog.New(stacks{log.Handler()})
 	return func(ctx context.Context, _ protocol.TypeName, request []byte) ([]byte, error) {
-		return h.Invoke(ctx, request)
-	}, nil
-}
-
-// stacks passes on the lines that have a stack, those of panics. Of other failures the worker has lines of its own.
-type stacks struct{ slog.Handler }
-
-// Handle is slog.Handler's.
-func (s stacks) Handle(ctx context.Context, r slog.Record) error {
-	var err error
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "stack" {
-			err = s.Handler.Handle(ctx, r)
-			return false
+		answer, err := h.Invoke(ctx, request)
+		var p *statefun.PanicError
+		if errors.As(err, &p) { // the worker counts it as one, and logs its stack
+			err = &invoker.Panic{Err: err, Stack: p.Stack}
 		}
-		return true
-	})
-	return err
+		return answer, err
+	}, nil
 }

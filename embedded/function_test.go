@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/statefun-kafka/statefun-kafka/embedded"
 	"github.com/statefun-kafka/statefun-kafka/statefun"
 )
@@ -84,7 +87,8 @@ func TestFunctionsHereAndBehindHTTPSendToEachOther(t *testing.T) {
 func TestAFunctionThatPanicsOrHangsHoldsItsOwnAddressOnly(t *testing.T) {
 	log := newLog()
 	o := quiet(t)
-	o.Logger = log.logger()
+	registry := prometheus.NewRegistry()
+	o.Logger, o.Registerer = log.logger(), registry
 	hanging := make(chan struct{})
 	defer close(hanging)
 	var told atomic.Bool
@@ -117,6 +121,9 @@ func TestAFunctionThatPanicsOrHangsHoldsItsOwnAddressOnly(t *testing.T) {
 		t.Errorf("greetings %v", got)
 	}
 	await(t, "the stack of the panic is logged", func() bool { return strings.Contains(log.attribute("stack"), "function_test.go") })
+	if got, want := failureKinds(t, registry), []string{"function", "panic"}; !slices.Equal(got, want) {
+		t.Errorf("failures of the kinds %v are counted, want %v", got, want)
+	}
 	began := time.Now()
 	stop() // does not wait for the one that hangs
 	if took := time.Since(began); took > 15*time.Second {
@@ -125,6 +132,25 @@ func TestAFunctionThatPanicsOrHangsHoldsItsOwnAddressOnly(t *testing.T) {
 	if !told.Load() {
 		t.Error("the function that looks at its context was not told of the end")
 	}
+}
+
+// failureKinds are those of the failed calls that are counted.
+func failureKinds(t *testing.T, g prometheus.Gatherer) (kinds []string) {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "statefun_invoker_failures_total" })
+	if at < 0 {
+		return nil
+	}
+	for _, m := range families[at].Metric {
+		kind := slices.IndexFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "kind" })
+		kinds = append(kinds, m.Label[kind].GetValue())
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
 }
 
 func TestAFailurePolicySendsMessagesToTheDeadLetterTopic(t *testing.T) {

@@ -61,7 +61,7 @@ func (a *App) run(ctx context.Context, d *draft) error {
 }
 
 func (a *App) newWorker(d *draft, m *module.Module, dir string, metrics *registry) (*worker.Worker, error) {
-	functions, err := invoke(d.functions, a.log)
+	functions, err := invoke(d.functions)
 	if err != nil {
 		return nil, err
 	}

@@ -36,8 +36,13 @@ func TestTheContextOfACallEndsWithTheCall(t *testing.T) {
 		done := before.Done()
 		before.close()
 		after.close()
-		<-done
-		<-after.Done()
+		for when, done := range map[string]<-chan struct{}{"asked before": done, "asked after": after.Done()} {
+			select {
+			case <-done:
+			default:
+				t.Errorf("with %s: it goes on, %s", name, when)
+			}
+		}
 		if before.Err() != context.Canceled || after.Err() != context.Canceled {
 			t.Errorf("with %s: %v, %v", name, before.Err(), after.Err())
 		}

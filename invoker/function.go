@@ -15,6 +15,18 @@ import (
 // at a time; unless a call was given up that goes on regardless of its context, beside which the next one begins.
 type Function func(ctx context.Context, fn protocol.TypeName, request []byte) ([]byte, error)
 
+// Panic is an error by which a Function tells that its code has panicked, where it recovers by itself.
+type Panic struct {
+	Err   error
+	Stack []byte
+}
+
+// Error is the error's text.
+func (p *Panic) Error() string { return p.Err.Error() }
+
+// Unwrap returns the error.
+func (p *Panic) Unwrap() error { return p.Err }
+
 // call calls the function. A panic in it becomes a failure, so that like a remote function that dies it holds up its own
 // address and nothing else.
 func (f Function) call(ctx context.Context, fn protocol.TypeName, request []byte) (answer []byte, failure *Error) {
@@ -24,13 +36,21 @@ func (f Function) call(ctx context.Context, fn protocol.TypeName, request []byte
 		}
 	}()
 	answer, err := f(ctx, fn, request)
-	switch {
-	case err == nil:
+	if err == nil {
 		return answer, nil
+	}
+	return nil, failureOfFunction(ctx, err)
+}
+
+func failureOfFunction(ctx context.Context, err error) *Error {
+	var panicked *Panic
+	switch {
+	case errors.As(err, &panicked):
+		return &Error{Kind: KindPanic, Err: err, stack: panicked.Stack}
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errBudget):
-		return nil, &Error{Kind: KindCallTimeout, Err: fmt.Errorf("%w: %w", errBudget, err)}
+		return &Error{Kind: KindCallTimeout, Err: fmt.Errorf("%w: %w", errBudget, err)}
 	default:
-		return nil, &Error{Kind: KindFunction, Err: err}
+		return &Error{Kind: KindFunction, Err: err}
 	}
 }
 

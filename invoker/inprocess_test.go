@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -165,12 +166,23 @@ func TestAnAbandonedCallInProcessIsNoFailure(t *testing.T) {
 }
 
 func TestAPanicIsAFailureWhoseStackIsLoggedOnceACall(t *testing.T) {
+	cause := errors.New("the cause")
+	for name, f := range map[string]Function{
+		"not recovered": func(context.Context, protocol.TypeName, []byte) ([]byte, error) { panic(cause) },
+		"told": func(context.Context, protocol.TypeName, []byte) ([]byte, error) {
+			return nil, fmt.Errorf("call the function: %w", &Panic{Err: cause, Stack: debug.Stack()})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { showPanic(t, f, cause) })
+	}
+}
+
+func showPanic(t *testing.T, f Function, cause error) {
+	t.Helper()
 	var said bytes.Buffer
 	e := here()
 	e.MaxAttempts = 3
-	cause := errors.New("the cause")
-	p := NewInProcess(e, func(context.Context, protocol.TypeName, []byte) ([]byte, error) { panic(cause) },
-		nil, slog.New(slog.NewTextHandler(&said, nil)))
+	p := NewInProcess(e, f, nil, slog.New(slog.NewTextHandler(&said, nil)))
 	for call := 1; call <= 2; call++ {
 		_, err := p.Call(t.Context(), anybody, nil)
 		if f := failureOf(t, err); f.Kind != KindPanic || f.Attempts != 3 || !errors.Is(err, cause) {

@@ -68,6 +68,9 @@ func TestAProgramsPartsAreAModuleWithoutAFile(t *testing.T) {
 	if got := m.Ingresses[0].Topics[0].Topic; got != "fraud-ingress-clicks" || got != OwnTopic("fraud", named("shop", "clicks")) {
 		t.Errorf("the topic that the program fills is %q", got)
 	}
+	if in := m.Ingresses[0]; in.Startup.Kind != StartEarliest || in.AutoOffsetReset != "earliest" {
+		t.Errorf("of what the program appended before the first start nothing is read: %+v, %s", in.Startup, in.AutoOffsetReset)
+	}
 	if p.Ingresses[0].Topics[0].Topic != "" {
 		t.Error("the parts were changed")
 	}

@@ -56,6 +56,9 @@ func (r *reader) takeIngressTopic(in *Ingress, t *IngressTopic) {
 		_, err := parseTopic(t.Topic)
 		blame(err)
 	}
+	if t.Own { // what was appended before the first start counts
+		in.Startup, in.AutoOffsetReset = Startup{Kind: StartEarliest}, "earliest"
+	}
 	if t.Own && in.Address != "" {
 		blame(fmt.Errorf("is filled by the program and has the address %s: such a topic lies on the application's cluster", in.Address))
 	}

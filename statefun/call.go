@@ -113,7 +113,7 @@ func (c *call) handle(ctx *Context) (missing []*stateSpec, err error) {
 func (c *call) invoke(ctx *Context) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = &panicError{value: value, stack: debug.Stack()}
+			err = &PanicError{Value: value, Stack: debug.Stack()}
 		}
 	}()
 	return c.function.Invoke(ctx, ctx.from.message)
@@ -151,17 +151,17 @@ func (c *call) ask(s *stateSpec) error {
 	return fmt.Errorf("state %q: %w", s.name, ErrStateNotSent)
 }
 
-// A panicError is what a function panicked with.
-type panicError struct {
-	value any
-	stack []byte
+// A PanicError is what a function panicked with, and where.
+type PanicError struct {
+	Value any
+	Stack []byte
 }
 
 // Error says what the panic was; the stack goes to the log.
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // Unwrap is the error that the function panicked with, if it was one.
-func (e *panicError) Unwrap() error {
-	err, _ := e.value.(error)
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
 	return err
 }

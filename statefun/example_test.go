@@ -350,3 +350,13 @@ func ExampleType() {
 	fmt.Printf("%s %v\n", encoded, err)
 	// Output: {"X":1,"Y":2} <nil>
 }
+
+func ExamplePanicError() {
+	h := statefuntest.New(nil, statefun.Function{Type: "example/careless", Invoke: func(*statefun.Context, statefun.Message) error {
+		panic("out of paper")
+	}})
+	err := h.Try(statefun.TypeName("example/careless").At("1"), statefun.Bool.Of(true))
+	var panicked *statefun.PanicError
+	fmt.Println(errors.As(err, &panicked), panicked.Value)
+	// Output: true out of paper
+}

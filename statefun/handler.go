@@ -210,9 +210,9 @@ func (h *Handler) refuse(w http.ResponseWriter, status int, err error) {
 
 func (h *Handler) log(err error) {
 	attributes := []any{"error", err}
-	var p *panicError
+	var p *PanicError
 	if errors.As(err, &p) {
-		attributes = append(attributes, "stack", string(p.stack))
+		attributes = append(attributes, "stack", string(p.Stack))
 	}
 	h.logger().Error("call failed", attributes...)
 }

@@ -119,7 +119,11 @@ func kafkaRecord(m statefun.Message) (statefun.KafkaRecord, error) {
 		r.Value = []byte{}
 	}
 	for _, h := range parsed.Headers {
-		if h.Key != protocol.TimestampKey {
+		switch h.Key {
+		case protocol.TopicKey, protocol.PartitionKey, protocol.OffsetKey: // of the record that it came with
+			continue
+		case protocol.TimestampKey:
+		default:
 			r.Headers = append(r.Headers, statefun.Header(h))
 			continue
 		}
