@@ -42,7 +42,7 @@ sdks: ## install the SDKs of all languages that are missing, and run the suite w
 	$(GO) run ./test/sdks/setup
 	$(GO) test ./test/sdks -v -timeout 15m | grep -v '^=== RUN'
 
-chaos: ## the fault suite: 30 seeded runs with processes on one and on three brokers (35 minutes), then 200 in one process
+chaos: ## the fault suite: 30 seeded runs of workers and embedded programs on one and three brokers (35 minutes), then 200 in one process
 	$(GO) run ./test/chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 	$(GO) test ./worker -run TestSimulation -sim.runs 200 -timeout 60m -v | grep -v '^    --- PASS'
 	$(GO) test ./test/planted

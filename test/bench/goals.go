@@ -39,10 +39,10 @@ func (t table) ratio(scenario, system string, figure func(*result) float64) floa
 func perSecond(r *result) float64 { return r.PerSecond }
 func cpuMicros(r *result) float64 { return r.CPUMicros }
 
-// busy tells whether other programs had more of the processors than noise while the worker, or the bare loop that it
-// is compared with, was measured on the scenario.
+// busy tells whether other programs had more of the processors than noise while the worker, with functions outside or
+// inside, or the bare loop that it is compared with, was measured on the scenario.
 func (t table) busy(scenario string) bool {
-	for _, name := range []string{plain, "worker"} {
+	for _, name := range []string{plain, "worker", inProcess} {
 		if r := t.find(scenario, name); r != nil && r.Others > noise {
 			return true
 		}
@@ -85,6 +85,7 @@ func (t table) goals() []goal {
 	if r := t.find("start", "worker"); r != nil {
 		add("start", "start to first committed record", "s", 1.5, r.FirstOutput, false)
 	}
+	t.inProcessGoals(add)
 	t.fleetGoals(add)
 	var peak float64
 	for _, r := range t {
@@ -103,6 +104,17 @@ func (t table) linear(workers int) float64 {
 		return 0
 	}
 	return all.PerSecond / one.PerSecond / float64(workers)
+}
+
+// inProcessGoals are those of functions in the worker's process.
+func (t table) inProcessGoals(add func(scenario, name, unit string, want, got float64, atLeast bool)) {
+	add("drain", "drain, functions in process: records/s", "× bare", 4.5, t.ratio("drain", inProcess, perSecond), true)
+	if streams, r := t.find("drain", "streams"), t.find("drain", inProcess); streams != nil && r != nil {
+		add("drain", "drain, functions in process: records/s", "× Kafka Streams", 1.5, r.PerSecond/streams.PerSecond, true)
+	}
+	if r := t.find(insideName, inProcess); r != nil {
+		add(insideName, "messages between functions in process", "a second", 300_000, r.PerSecond, true)
+	}
 }
 
 // fleetGoals are those of several workers of one application.

@@ -29,6 +29,8 @@ type lab struct {
 	worker    string // path of the worker's binary
 	function  string
 	floor     string
+	embedded  string // path of the program with functions and worker in one process
+	profile   string // folder for its profiles; empty: none
 	client    *kgo.Client
 	admin     *kadm.Client
 	runs      int                      // numbers the egress topics
@@ -48,7 +50,7 @@ func openLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the benchmark's folder: %w", err)
 	}
-	l := &lab{dir: dir, keep: o.Keep, worker: o.Worker, brokers: o.Brokers, version: "given", workloads: map[string]string{}, startUps: map[string]measuredStart{}}
+	l := &lab{dir: dir, keep: o.Keep, worker: o.Worker, embedded: o.Embedded, profile: o.Profile, brokers: o.Brokers, version: "given", workloads: map[string]string{}, startUps: map[string]measuredStart{}}
 	if err := l.open(ctx, o); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -90,6 +92,7 @@ func (l *lab) build(ctx context.Context, o options) error {
 		{&l.worker, "cmd/statefun-kafka", o.wants("worker")},
 		{&l.function, "test/bench/function", true},
 		{&l.floor, "test/bench/floor", true},
+		{&l.embedded, "test/bench/embedded", o.wants(inProcess)},
 	} {
 		if *p.path != "" || !p.want {
 			continue

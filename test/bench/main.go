@@ -22,12 +22,14 @@ import (
 // options are the command's flags.
 type options struct {
 	Brokers, Kafka, Dir, Worker string
+	Embedded, Profile           string
 	Systems, Scenarios, Peers   string
 	Output, Plots               string
 	Records, IDs, HopRecords    int
 	Repeat                      int
 	LatencyFor                  time.Duration
 	Strict, Keep                bool
+	ringOptions
 	fleetOptions
 	pressureOptions
 }
@@ -78,9 +80,11 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.Kafka, "kafka", "", "Kafka version to start (default the newest that the tests use)")
 	flag.StringVar(&o.Dir, "dir", "", "where to make the temporary folder (default the system's)")
 	flag.StringVar(&o.Worker, "worker", "", "the worker's binary (default built from the repository)")
-	flag.StringVar(&o.Systems, "systems", "floor,floor-10k,floor-100k,worker", "what to measure")
+	flag.StringVar(&o.Embedded, "embedded", "", "the binary of the process with functions inside (default built from the repository)")
+	flag.StringVar(&o.Profile, "profile", "", "folder for profiles of that process; empty for none")
+	flag.StringVar(&o.Systems, "systems", "floor,floor-10k,floor-100k,worker,embedded", "what to measure")
 	flag.StringVar(&o.Peers, "peers", "", "peers to measure too: any of statefun,streams,restate")
-	flag.StringVar(&o.Scenarios, "scenarios", "start,drain,distinct,hops,latency-2000,latency-200", "what to ask")
+	flag.StringVar(&o.Scenarios, "scenarios", "start,drain,distinct,hops,inside,latency-2000,latency-200", "what to ask")
 	flag.StringVar(&o.Output, "output", "text", "text or json")
 	flag.StringVar(&o.Plots, "plots", "docs/plots", "folder for the plots; empty for none")
 	flag.IntVar(&o.Records, "records", 300_000, "records of a drain")
@@ -90,6 +94,7 @@ func parseFlags() (options, error) {
 	flag.DurationVar(&o.LatencyFor, "latency-for", 20*time.Second, "how long each latency is measured, after the warm-up")
 	flag.BoolVar(&o.Keep, "keep", false, "leave the temporary folder with all logs, and say where it is")
 	flag.BoolVar(&o.Strict, "strict", false, "exit 1 when a goal is missed, or not proven because the machine was busy")
+	o.ringOptions.add()
 	o.fleetOptions.add()
 	o.pressureOptions.add()
 	flag.Parse()
@@ -105,7 +110,7 @@ func parseFlags() (options, error) {
 	if o.IDs > min(o.Records, o.HopRecords) {
 		return o, fmt.Errorf("--ids %d is more than the records", o.IDs)
 	}
-	return o, errors.Join(o.fleetOptions.check(), o.pressureOptions.check())
+	return o, errors.Join(o.ringOptions.check(), o.fleetOptions.check(), o.pressureOptions.check())
 }
 
 // wants tells whether the system of this name is to be measured.

@@ -22,7 +22,7 @@ type job struct {
 	perSecond  int    // 0: a drain
 	work       *workload
 	partitions int      // of the egress topic
-	flags      []string // of the function's process
+	flags      []string // of the process with the functions
 }
 
 // run is one system on one scenario: its topics, its folder, the function beside it.

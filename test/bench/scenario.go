@@ -43,7 +43,7 @@ func scenarios(o options) []scenario {
 		{"latency-2000", "record in to committed record out at 2,000/s", false, latencyView, latency("latency-2000", 2000, o)},
 		{"latency-200", "record in to committed record out at 200/s", false, latencyView, latency("latency-200", 200, o)},
 	}
-	return slices.Concat(one, disruptions(o), scalings(o), []scenario{storm(o)}, pressures(o))
+	return slices.Concat(one, disruptions(o), scalings(o), []scenario{storm(o), inside(o)}, pressures(o))
 }
 
 // startUp is what a system costs before its first output.

@@ -33,6 +33,9 @@ type system struct {
 // plain is the floor that all ratios refer to.
 const plain = "floor"
 
+// inProcess is the system whose functions are in the worker's process.
+const inProcess = "embedded"
+
 // systems are all that can be measured, in the order of the tables.
 func systems() []system {
 	const minutes = 3 * time.Minute
@@ -43,6 +46,7 @@ func systems() []system {
 		{Name: "floor-100k", Title: "bare loop, 100,000 read ahead", Remote: true, patience: minutes,
 			skip: []string{"start", "latency-2000", "latency-200"}, command: floorCommand(1000, 100_000)},
 		{Name: "worker", Title: "statefun-kafka", Remote: true, Fleet: true, patience: minutes, command: workerCommand},
+		{Name: inProcess, Title: "statefun-kafka, functions in process", patience: minutes, command: embeddedCommand},
 		{Name: "statefun", Title: "Flink StateFun 3.3", Remote: true, Peer: "statefun", patience: minutes, command: peerCommand},
 		{Name: "streams", Title: "Kafka Streams 4.1", Peer: "streams", patience: minutes, skip: []string{"hops"}, command: peerCommand},
 		{Name: "restate", Title: "Restate 1.7", Peer: "restate", patience: minutes, most: 50_000, skip: []string{"distinct", "hops", "latency-2000"},
@@ -51,6 +55,9 @@ func systems() []system {
 }
 
 func (s system) runs(q scenario) bool {
+	if q.Name == insideName && s.Name != inProcess {
+		return false
+	}
 	return !slices.Contains(s.skip, q.Name) && (s.Fleet || !q.Fleet)
 }
 
@@ -73,6 +80,15 @@ func workerCommand(r *run) (*exec.Cmd, error) {
 	}
 	return exec.Command(r.lab.worker, "run", "--module", module, "--brokers", r.lab.brokers,
 		"--state-dir", filepath.Join(r.dir, "state"), "--admin-addr", "127.0.0.1:0", "--worker-id", "bench"), nil
+}
+
+func embeddedCommand(r *run) (*exec.Cmd, error) {
+	args := []string{"--brokers", r.lab.brokers, "--app", r.name, "--topic", r.in, "--egress-topic", r.out, "--target", r.target,
+		"--state-dir", filepath.Join(r.dir, "state")}
+	if r.lab.profile != "" {
+		args = append(args, "--profile", filepath.Join(r.lab.profile, r.name))
+	}
+	return exec.Command(r.lab.embedded, append(args, r.flags...)...), nil
 }
 
 // peerCommand runs a peer's script; what it has to know is in the environment.
