@@ -46,7 +46,7 @@ func (d *draft) module(a *App) (*module.Module, error) {
 		Getenv: o.getenv(), ApplicationID: a.id, Brokers: brokers, OneCluster: o.DevBroker,
 		Check: func(m *module.Module) []module.Problem {
 			found := slices.Concat(d.problems, kafka.Check(m))
-			if len(m.Brokers) == 0 {
+			if len(m.Brokers) == 0 && len(brokers) == 0 { // given ones are taken in once the parts are right
 				found = append(found, module.Problem{Position: a.at, Message: "no brokers are given",
 					Hint: "set Options.Brokers, or Options.DevBroker for development"})
 			}

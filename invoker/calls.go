@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -20,6 +21,7 @@ type calls struct {
 	closed   chan struct{}
 	circuit  Circuit
 	seed     maphash.Seed // of the addresses that the circuit counts
+	retried  atomic.Int64 // when it was last said that attempts fail, in Unix nanoseconds
 	// once makes one attempt, which begins now and is to end at the deadline.
 	once func(ctx context.Context, t *target, request []byte, now, deadline time.Time) ([]byte, *Error)
 }
@@ -80,7 +82,7 @@ func (c *calls) call(ctx context.Context, address protocol.Address, t *target, r
 			c.circuit.trouble()
 			defer c.circuit.eased()
 		}
-		c.log.Debug("attempt failed", "function", t.function, "attempt", attempt, "pause", wait, "error", failure)
+		c.sayRetried(t, attempt, wait, failure)
 		if failure.Down = c.sleep(ctx, wait); failure.Down {
 			return nil, c.give(t, failure, attempt)
 		}
@@ -89,6 +91,19 @@ func (c *calls) call(ctx context.Context, address protocol.Address, t *target, r
 		}
 		begin = time.Now()
 	}
+}
+
+// retriesSaid is how often an endpoint whose attempts fail is named. Its calls go on until their budget ends, which may be
+// minutes: until then nothing else would tell a person what is wrong.
+const retriesSaid = time.Minute
+
+func (c *calls) sayRetried(t *target, attempt int, wait time.Duration, failure *Error) {
+	now, said := time.Now().UnixNano(), c.retried.Load()
+	level, text := slog.LevelDebug, "attempt failed"
+	if (said == 0 || now-said >= int64(retriesSaid)) && c.retried.CompareAndSwap(said, now) {
+		level, text = slog.LevelWarn, "a call fails and is tried again, further ones of this minute are not named"
+	}
+	c.log.Log(context.Background(), level, text, "endpoint", c.endpoint.Functions.String(), "function", t.function, "attempt", attempt, "pause", wait, "error", failure)
 }
 
 // Circuit is the circuit of the endpoint.

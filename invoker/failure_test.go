@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -338,5 +339,23 @@ func TestMaxAttemptsEndsACallBeforeItsBudget(t *testing.T) {
 	}
 	if s.conns.Load() != 1 {
 		t.Errorf("%d connections; a short failure leaves its connection usable", s.conns.Load())
+	}
+}
+
+func TestAnEndpointWhoseAttemptsFailIsNamedOnceAMinute(t *testing.T) {
+	var said bytes.Buffer
+	e := &module.Endpoint{Functions: module.Pattern{Namespace: "ns", Name: "f"}, URLPathTemplate: "http://127.0.0.1:1/f", Transport: within(10*time.Second, okhttp()), MaxAttempts: 3}
+	c, err := New(e, nil, slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		if _, err := c.Call(t.Context(), anybody, nil); err == nil {
+			t.Fatal("nobody listens there")
+		}
+	}
+	if n := strings.Count(said.String(), "is tried again"); n != 1 || !strings.Contains(said.String(), "connection refused") {
+		t.Errorf("said %d times:\n%s", n, said.String())
 	}
 }

@@ -44,8 +44,13 @@ func (e *Endpoint) URL(fn protocol.TypeName) (*url.URL, error) {
 	return parseURL(strings.ReplaceAll(e.URLPathTemplate, functionName, fn.Name))
 }
 
+var errNoScheme = errors.New("the URL has no scheme: begin it with http://, https:// or http+unix://")
+
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
+	if err != nil && !strings.Contains(text, "://") {
+		return nil, errNoScheme
+	}
 	if err != nil {
 		// The text of url.Error repeats the URL, which may hold a password.
 		var cause *url.Error
@@ -64,7 +69,7 @@ func parseURL(text string) (*url.URL, error) {
 			return nil, fmt.Errorf("the path of a Unix socket URL needs an element that ends in .sock")
 		}
 	case "":
-		return nil, fmt.Errorf("the URL has no scheme: begin it with http://, https:// or http+unix://")
+		return nil, errNoScheme
 	default:
 		return nil, fmt.Errorf("the URL has scheme %q: use http, https or http+unix", u.Scheme)
 	}

@@ -65,6 +65,7 @@ var documentProblems = map[string]problemCase{
 
 // endpointProblems are wrong endpoints.
 var endpointProblems = map[string]problemCase{
+	"a URL that begins with a port":  {endpointURL("127.0.0.1:8000/f"), `module.yaml:4: spec.urlPathTemplate: the URL has no scheme: begin it with http://, https:// or http+unix://`},
 	"a URL without scheme":           {endpointURL("host/f"), `module.yaml:4: spec.urlPathTemplate: the URL has no scheme: begin it with http://, https:// or http+unix://`},
 	"a URL with another scheme":      {endpointURL("ftp://host/f"), `module.yaml:4: spec.urlPathTemplate: the URL has scheme "ftp": use http, https or http+unix`},
 	"a URL without host":             {endpointURL("http:///f"), `module.yaml:4: spec.urlPathTemplate: the URL has no host`},

@@ -44,6 +44,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	go func() { ended <- server.Serve(l) }()
 	select {
 	case err := <-ended:
+		_ = server.Close() // connections that are open would be served on
 		return fmt.Errorf("serve functions on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}

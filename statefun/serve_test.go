@@ -129,3 +129,32 @@ func TestServeNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("a listener that is closed: %v", err)
 	}
 }
+
+// A listener that breaks ends Serve with an error, and with it what was connected before.
+func TestServeServesNothingAfterItsEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() { result <- handler(t, nothing).Serve(context.Background(), l) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	call := func() error {
+		answer, err := client.Post("http://"+l.Addr().String()+"/", "application/octet-stream", bytes.NewReader(oneMessage(t)))
+		if err != nil {
+			return err
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		return answer.Body.Close()
+	}
+	if err := call(); err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	if err := <-result; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve returned %v", err)
+	}
+	if err := call(); err == nil {
+		t.Error("a call on the connection of the first one was answered after Serve had returned")
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -188,11 +190,24 @@ func (w *Worker) checkDelayed(c *call, a *answer, delayed []protocol.DelayedMess
 	return nil
 }
 
+// egressNames lists where functions may send to.
+func (w *Worker) egressNames() string {
+	var names []string
+	for id := range w.egresses {
+		names = append(names, id.String())
+	}
+	if len(names) == 0 {
+		return "there is none"
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 func (w *Worker) checkEgress(ctx context.Context, a *answer, messages []protocol.EgressMessage) error {
 	for i := range messages {
 		m := &messages[i]
 		if !w.egresses[m.Egress] {
-			return fmt.Errorf("egress %s is not in the module", m.Egress)
+			return fmt.Errorf("egress %s is not in the module: declare it, or send to one that is (%s)", m.Egress, w.egressNames())
 		}
 		if _, sink := w.Sinks[m.Egress]; sink {
 			if err := w.packSink(a, m); err != nil {

@@ -146,27 +146,50 @@ func (w *Worker) checkName(ctx context.Context) error {
 	if w.Module.Application.GroupProtocol == module.GroupConsumer {
 		session = consumerSession
 	}
-	until := time.Now().Add(session + time.Second)
+	s := suspicion{until: time.Now().Add(session + time.Second), longer: session}
 	said := false
 	for {
 		members, err := w.lookups.members(ctx, w)
 		copied := w.namesake(identity, members)
 		switch {
-		case err == nil && copied == nil:
-			return nil
 		case errors.Is(err, kerr.GroupAuthorizationFailed):
 			return fmt.Errorf("%w: allow Describe on group %s", err, w.ApplicationID)
-		case errors.Is(copied, errUntold) && time.Now().After(until):
-			return nil // should it be a copy, one of the two is fenced by the group
-		case copied != nil && time.Now().After(until):
-			return copied
-		case !said:
+		case err == nil:
+			if over, err := s.judge(time.Now(), copied); over {
+				return err
+			}
+		}
+		if !said {
 			w.log.Warn("waiting before joining the group", "for", "its coordinator, or the session of another process under this name", "error", errors.Join(err, copied))
 			said = true
 		}
 		if !pause(ctx, brokersRetry) {
 			return ctx.Err()
 		}
+	}
+}
+
+// suspicion is what the group has said so far of a worker's name.
+type suspicion struct {
+	until  time.Time     // the session of a dead process is over then
+	longer time.Duration // how much longer a rebalance may keep back what was told before
+	told   bool          // a live member of the name was told that never ran on the folder
+}
+
+// judge says whether it is clear now, and with an error that the worker must not join. A rebalance that begins just when
+// the wait is over, as another worker's end makes one, does not clear what was told before it.
+func (s *suspicion) judge(now time.Time, copied error) (over bool, err error) {
+	untold := errors.Is(copied, errUntold)
+	s.told = s.told || copied != nil && !untold
+	switch {
+	case copied == nil:
+		return true, nil
+	case now.Before(s.until), untold && s.told && now.Before(s.until.Add(s.longer)):
+		return false, nil
+	case untold:
+		return true, nil // should it be a copy, one of the two is fenced by the group
+	default:
+		return true, copied
 	}
 }
 

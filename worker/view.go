@@ -27,7 +27,7 @@ var (
 	// ErrRestoring says that a partition is this worker's and not restored yet: what its disk has may be old.
 	ErrRestoring = errors.New("its partition is being restored on this worker: ask again in a moment")
 	// ErrNotRunning says that state was asked for before Run has begun its work, or when it has ended.
-	ErrNotRunning = errors.New("the worker does not run: state is read while Run is at work")
+	ErrNotRunning = errors.New("the worker is not at work: state is read from when Run has opened its disk until it ends; ask again in a moment if Run has just begun")
 )
 
 // NotOwned says that the state of an address is with another worker.

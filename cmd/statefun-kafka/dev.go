@@ -31,7 +31,8 @@ func newDev(p *program) *cobra.Command {
 The broker stands for every address in the module. It creates the ingress topics of the module, and an egress topic when
 a function first writes to it. Other programs may use it too: its address is logged as broker=HOST:PORT.
 
-It is in memory: what it held is gone at the end, and the state folder is wiped at the next start to match.`,
+It is in memory: what it held is gone at the end, and the state folder is wiped at the next start to match. When functions do not
+answer, statefun-kafka doctor says, under endpoints, whether they are reached.`,
 		Example: `  statefun-kafka dev --module module.yaml
   statefun-kafka dev --module module.yaml --topic greetings:4
   statefun-kafka dev --module module.yaml --broker-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0   # free ports, both logged`,

@@ -38,7 +38,8 @@ func newTail(p *program) *cobra.Command {
 
 A line a record, key=value; with --output json an object with topic, partition, offset, timestamp and headers.
 It begins with what comes after the start, or with --from-start at the first record, and waits for a topic
-that does not exist yet. It ends with --max, with --timeout or with Ctrl-C.`,
+that does not exist yet. It ends with --max, with --timeout or with Ctrl-C. Records of one partition come in their order,
+those of different partitions in any.`,
 		Example: `  statefun-kafka tail --module module.yaml --topic greetings
   statefun-kafka tail --brokers 127.0.0.1:9092 --topic greetings --from-start --max 10 --output json
   statefun-kafka tail --module module.yaml --topic counts --type io.statefun.types/int`,

@@ -60,7 +60,12 @@ func Seed(seed uint64) Option {
 func StartAt(now time.Time) Option { return func(h *Harness) { h.now = now } }
 
 // New makes a harness for functions. Without a test, such as in an example, t is nil: failures panic then.
-func New(t TB, functions ...statefun.Function) *Harness { return NewWith(t, functions) }
+func New(t TB, functions ...statefun.Function) *Harness {
+	if t != nil {
+		t.Helper()
+	}
+	return NewWith(t, functions)
+}
 
 // NewWith is New with options.
 func NewWith(t TB, functions []statefun.Function, options ...Option) *Harness {

@@ -33,7 +33,7 @@ const (
 	waitsOneIn = 5
 	waitLimit  = time.Second
 	// appendShare is the share of the load's rate that each program appends.
-	appendShare = 0.15
+	appendShare = 0.25
 	appendFan   = 10
 )
 
@@ -81,9 +81,9 @@ func processNumber(path string) (int, error) {
 // feed appends while the file for it is there, and says when all is told.
 func (a *appender) feed(ctx context.Context) {
 	// At a clean stop too, what was handed over is to become durable.
-	lasting, n := context.WithoutCancel(ctx), 0
-	for due := 0.0; a.goesOn() && process.Pause(ctx, loadTick); due += a.rate * loadTick.Seconds() {
-		for ; due >= 1; due-- {
+	lasting, began, n := context.WithoutCancel(ctx), time.Now(), 0
+	for a.goesOn() && process.Pause(ctx, loadTick) {
+		for due := int(a.rate * time.Since(began).Seconds()); n < due && ctx.Err() == nil; {
 			n++
 			a.append(lasting, n, a.generator.Next())
 		}

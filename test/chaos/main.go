@@ -1,6 +1,10 @@
 // Command chaos runs workers on a real Kafka, of one broker or of three, under random load, lets faults fall on workers,
 // disks, functions, network and brokers, and holds everything that is left against a model.
 //
+// The workers of a run are processes of the command, or programs on package embedded: the same application with some functions
+// in the process and the others remote, an ingress that the programs fill themselves, and a sink. What a program appended and
+// what its sink got it writes to files that outlive it.
+//
 // Everything random follows from a seed, which is printed; the same seed gives the same load and the same faults at the
 // same times, as far as processes repeat.
 package main
@@ -40,7 +44,9 @@ const usage = `Usage: go run ./test/chaos [flags]
 
 Each run starts workers on a real Kafka, gives them random trees of commands over aligned and unaligned ingress topics,
 lets 2 to 4 faults fall on them, waits until everything is done, and then checks that every effect happened exactly once
-and in order, that functions, changelog and disks agree on every state, and that nothing is left open.
+and in order, that functions, changelog and disks agree on every state, and that nothing is left open. Where workers are
+embedded programs, also that each record that was told to be durable by Append came out once, and that the sink got every
+entry, in order and under one id.
 
   go run ./test/chaos                                        30 runs on all brokers: about 35 minutes
   go run ./test/chaos --runs 5 --brokers 4.1.0 --seed 7

@@ -52,8 +52,11 @@ func (s *sink) deliver(ctx context.Context, d embedded.Delivery[history.Entry]) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if rand.IntN(failsOneIn) == 0 {
+	switch rand.IntN(2 * failsOneIn) {
+	case 0:
 		panic("a panic before the delivery is written down")
+	case 1:
+		return errors.New("the delivery fails before it is written down")
 	}
 	line, err := json.Marshal(audit.Delivery{ID: d.ID, Sender: d.Sender, Value: d.Value, By: s.by})
 	if err != nil {

@@ -16,14 +16,15 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/history"
 	"github.com/statefun-kafka/statefun-kafka/test/e2e/load"
+	"github.com/statefun-kafka/statefun-kafka/test/e2e/program"
 	"github.com/statefun-kafka/statefun-kafka/test/reader"
 )
 
 const (
 	loadKeys      = 67 // three function types each: about 200 addresses
 	loadTick      = 20 * time.Millisecond
-	settleLimit   = 3 * time.Minute  // from the last kill until every input is done
-	silenceBeyond = 28 * time.Second // longer than the latest cancelled message would wait
+	settleLimit   = 3 * time.Minute // from the last kill until every input is done
+	silenceBeyond = 3 * time.Second // how much longer than the latest cancelled message would wait the end is watched
 )
 
 // TestCrash kills the worker again and again under a random load, and holds all that it wrote against a model.
@@ -47,6 +48,27 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestCrashOfAnEmbeddedProgram does the same to a program on package embedded, which calls two of three functions itself and
+// the third over HTTP.
+func TestCrashOfAnEmbeddedProgram(t *testing.T) {
+	const kills, wipes, late = 8, 2, 12 * time.Second
+	r := newCrashRun(t, needBroker(t, kafka41))
+	t.Setenv(program.EgressEnv, egressOfLoad)
+	t.Setenv(program.TopicEnv, r.app.topic("out"))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.app.program, r.app.mode, r.generator.Late = self, program.Mode, late
+	r.feed()
+	r.killOften(kills, wipes)
+	r.settle()
+	r.check()
+}
+
+// egressOfLoad is where the functions of the load write.
+const egressOfLoad = "e2e.load/out"
+
 // crashRun is one application under load.
 type crashRun struct {
 	t         *testing.T
@@ -63,7 +85,7 @@ func newCrashRun(t *testing.T, c *cluster) *crashRun {
 	t.Helper()
 	r := &crashRun{t: t, random: random(t), app: newApp(t, c)}
 	out := r.app.topic("out")
-	functions := load.Functions{Egress: "e2e.load/out", Topic: out, FailureRate: 0.003, Now: time.Now}
+	functions := load.Functions{Egress: egressOfLoad, Topic: out, FailureRate: program.FailureRate, Now: time.Now}
 	handler, err := functions.Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +96,7 @@ func newCrashRun(t *testing.T, c *cluster) *crashRun {
 			ingressTopic{"in", load.CommandType, []string{"e2e.load/a"}},
 			ingressTopic{"side", load.CommandType, []string{"e2e.load/b"}},
 			ingressTopic{"both", load.CommandType, []string{"e2e.load/b", "e2e.load/c"}}),
-		egress("e2e.load/out"))
+		egress(egressOfLoad))
 	// The first topic is as wide as the application; the other two are not, so that their records cross.
 	r.ingresses = []load.Ingress{
 		{Topic: r.app.topic("in"), Partitions: 4, Targets: []string{"a"}},
@@ -184,7 +206,7 @@ func (r *crashRun) settle() {
 	w := r.app.startReady()
 	r.entries.awaitAll(w, r.generator.Inputs)
 	r.t.Logf("settled %v after the last kill", time.Since(began).Round(time.Millisecond))
-	r.entries.awaitSilence(time.Until(r.lastRoot.Add(silenceBeyond)))
+	r.entries.awaitSilence(time.Until(r.lastRoot.Add(r.generator.Late + silenceBeyond)))
 	w.stop()
 	if err := os.RemoveAll(r.app.folder); err != nil {
 		r.t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/test/e2e/program"
 	"github.com/statefun-kafka/statefun-kafka/test/process"
 )
 
@@ -34,6 +35,7 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	program.RunIfAsked()
 	flag.Parse()
 	log.SetOutput(io.Discard) // the SDK logs every registration
 	shared.seed = *seedFlag

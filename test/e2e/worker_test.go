@@ -33,6 +33,7 @@ type app struct {
 	folder  string // of its state
 	worker  string // its worker id
 	program string
+	mode    string // the program's first argument
 }
 
 var notWord = regexp.MustCompile(`[^a-z0-9]+`)
@@ -42,7 +43,7 @@ func newApp(t *testing.T, c *cluster) *app {
 	t.Helper()
 	name := strings.Trim(notWord.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
 	a := &app{
-		t: t, cluster: c, program: needProgram(t), worker: "worker-1",
+		t: t, cluster: c, program: needProgram(t), mode: "run", worker: "worker-1",
 		id: fmt.Sprintf("%s-%x", name, time.Now().UnixMilli()&0xffffff),
 	}
 	a.folder = filepath.Join(t.TempDir(), "state")
@@ -74,7 +75,7 @@ type worker struct {
 // start starts a worker; it does not wait for anything.
 func (a *app) start(extra ...string) *worker {
 	a.t.Helper()
-	args := append([]string{"run", "--module", a.module, "--brokers", a.cluster.addr(), "--application-id", a.id,
+	args := append([]string{a.mode, "--module", a.module, "--brokers", a.cluster.addr(), "--application-id", a.id,
 		"--state-dir", a.folder, "--admin-addr", "127.0.0.1:0", "--worker-id", a.worker}, extra...)
 	w := &worker{app: a, startedAt: time.Now()}
 	w.child = start(a.t, "worker", a.program, args...)
