@@ -22,7 +22,7 @@ type App struct {
 	at        module.Position // of New
 	log       *slog.Logger
 	appender  *appender
-	callbacks *callbacks
+	callbacks *gate         // those of sinks
 	begun     chan struct{} // closed when brokers and worker are known
 	ended     chan struct{} // closed when Run has ended
 	brokers   []string      // set before begun is closed, as is worker
@@ -37,7 +37,7 @@ type App struct {
 func New(id string, options Options) *App {
 	options.Brokers, options.Modules = slices.Clone(options.Brokers), slices.Clone(options.Modules)
 	return &App{
-		id: id, options: options, at: caller(), log: options.logger(), appender: newAppender(), callbacks: newCallbacks(),
+		id: id, options: options, at: caller(), log: options.logger(), appender: newAppender(), callbacks: newGate(),
 		begun: make(chan struct{}), ended: make(chan struct{}), draft: newDraft(),
 	}
 }

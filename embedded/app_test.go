@@ -188,3 +188,12 @@ func TestTheStateFolderOfADevelopmentBrokerIsRemoved(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestAnApplicationThatIsStoppedAtOnceEndsWithoutAnError(t *testing.T) {
+	app, _ := counterApp(quiet(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := app.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}

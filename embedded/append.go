@@ -73,9 +73,9 @@ func (in *GoIngress[T]) Append(ctx context.Context, key string, value T, headers
 }
 
 // AppendAsync is Append for many records a second: it returns when the record is in a buffer of 10,000 records and 16 MiB,
-// and done is called once, with nil when it is durable. Done is called on another goroutine, which it must not hold up, or on this
-// one before AppendAsync returns; when Run has returned, every done has been called. A nil done stands for one that
-// writes errors to the log.
+// and done is called once, with nil when it is durable. Done is called on another goroutine, which it must not hold up (nor end, as
+// the FailNow of a test does), because all others are called there too, or on this one before AppendAsync returns. When Run has
+// returned, every done has been called, unless one did not return for seconds. A nil done stands for one that writes errors to the log.
 func (in *GoIngress[T]) AppendAsync(ctx context.Context, key string, value T, done func(error), headers ...statefun.Header) {
 	app := in.src.owner.Load()
 	if app == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -203,5 +204,37 @@ func TestAnAppendWhoseContextEndsSaysThatNobodyKnows(t *testing.T) {
 	err := names.Append(ctx, "Ada", nil)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, embedded.ErrUncertain) {
 		t.Errorf("with a context that is done: %v", err)
+	}
+}
+
+// What waits behind a done that does not return cannot be told its end, and Run returns all the same.
+func TestRunDoesNotWaitForADoneThatDoesNotReturn(t *testing.T) {
+	for what, hang := range map[string]func(release chan struct{}){
+		"blocks": func(release chan struct{}) { <-release }, "ends its goroutine": func(chan struct{}) { runtime.Goexit() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			release, called := make(chan struct{}), make(chan struct{})
+			t.Cleanup(func() { close(release) })
+			app, names := counterApp(quiet(t))
+			stop := start(t, app)
+			names.AppendAsync(within(t), "Ada", nil, func(error) {
+				close(called)
+				hang(release)
+			})
+			<-called
+			names.AppendAsync(within(t), "Bob", nil, func(error) {})
+			stop()
+		})
+	}
+}
+
+func TestAppendsAreMadeWithTheShortestSettingsThatAreTaken(t *testing.T) {
+	o := quiet(t)
+	o.Properties = map[string]string{"metadata.max.age.ms": "50"}
+	app, names := counterApp(o)
+	start(t, app)
+	if err := names.Append(within(t), "Ada", nil); err != nil {
+		t.Error(err)
 	}
 }

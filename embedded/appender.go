@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,9 +20,6 @@ const (
 
 	// flushTimeout bounds how long the end of Run waits for records that wait to become durable.
 	flushTimeout = 5 * time.Second
-
-	// topicLook is how soon the producer looks again for a topic that the worker is about to create.
-	topicLook = 100 * time.Millisecond
 )
 
 // appender writes what the program appends to all ingresses of one application.
@@ -31,14 +27,11 @@ type appender struct {
 	begun   chan struct{} // closed when there is a client
 	stopped chan struct{} // closed when none is taken any more
 	client  *kgo.Client
-
-	mu       sync.RWMutex
-	stopping bool           // guarded by mu
-	open     sync.WaitGroup // appends that were taken and not told their end; grows under mu alone
+	open    *gate // appends that were taken and not told their end
 }
 
 func newAppender() *appender {
-	return &appender{begun: make(chan struct{}), stopped: make(chan struct{})}
+	return &appender{begun: make(chan struct{}), stopped: make(chan struct{}), open: newGate()}
 }
 
 // begin opens the producer.
@@ -51,7 +44,7 @@ func (a *appender) begin(settings kafka.Settings, batching bool) (err error) {
 			}
 		})),
 		// The worker creates the topic at its start, and an append may come before.
-		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(topicLook),
+		kgo.UnknownTopicRetries(-1),
 	}
 	if !batching { // the client would wait for company; while a request is under way the next one grows anyway
 		opts = append(opts, kgo.ProducerLinger(0))
@@ -68,12 +61,9 @@ func (a *appender) enter(ctx context.Context) error {
 	if err := a.await(ctx); err != nil {
 		return err
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	if a.stopping {
+	if !a.open.enter() {
 		return ErrStopped
 	}
-	a.open.Add(1)
 	return nil
 }
 
@@ -96,7 +86,7 @@ func (a *appender) await(ctx context.Context) error {
 func (a *appender) produce(ctx context.Context, topic string, r *kgo.Record, done func(error)) {
 	r.Topic = topic
 	a.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
-		defer a.open.Done()
+		defer a.open.leave()
 		done(judge(err))
 	})
 }
@@ -115,22 +105,19 @@ func judge(err error) error {
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
 }
 
-// stop takes no more records, gives those that wait some time, and returns when all of them were told their end.
-func (a *appender) stop() {
-	a.mu.Lock()
-	again := a.stopping
-	a.stopping = true
-	a.mu.Unlock()
-	if again {
-		return
+// stop takes no more records, gives those that wait some time, and returns when all of them were told their end. It returns
+// false when code of the program that was told one does not return, behind which the others wait.
+func (a *appender) stop() bool {
+	if !a.open.shut() {
+		return true
 	}
 	close(a.stopped)
 	if a.client == nil {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	_ = a.client.Flush(ctx) // what it leaves behind is told by Close
 	a.client.Close()
-	a.open.Wait()
+	return a.open.await()
 }

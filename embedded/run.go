@@ -41,7 +41,10 @@ func (a *App) run(ctx context.Context, d *draft) error {
 	}
 	if a.options.DevBroker {
 		b, local, err := a.startDevBroker(ctx, m)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil // as the worker ends that is stopped at its start
+		case err != nil:
 			return err
 		}
 		defer b.Close()
@@ -89,13 +92,15 @@ func (a *App) work(ctx context.Context, d *draft, m *module.Module, metrics *reg
 	appended := make(chan struct{})
 	go func() { // waited for below, by appended
 		<-working.Done()
-		a.appender.stop()
+		if !a.appender.stop() {
+			a.log.Error("a function that was told the end of an append does not return, and is left behind with those that wait for theirs", "application", a.id)
+		}
 		close(appended)
 	}()
 	err = a.worker.Run(working)
 	stop()
 	<-appended
-	if !a.callbacks.stop(callbackGrace) {
+	if a.callbacks.shut(); !a.callbacks.await() {
 		a.log.Error("a callback does not return although its context is done, and is left behind", "application", a.id)
 	}
 	return errors.Join(err, endServing())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -51,10 +50,10 @@ func Sink[T any](app *App, id statefun.TypeName, t statefun.Type[T], deliver fun
 		}
 		d.parts.Sinks = append(d.parts.Sinks, module.Sink{ID: parsed, Position: at})
 		d.sinks[parsed] = outbox.Callback(func(ctx context.Context, item outbox.Item) error {
-			if !app.callbacks.begin() {
+			if !app.callbacks.enter() {
 				return ErrStopped
 			}
-			defer app.callbacks.end()
+			defer app.callbacks.leave()
 			v, err := decodeDelivery(t, item)
 			if err != nil {
 				return &outbox.Refusal{Reason: "undecodable", Certain: true, Err: err}
@@ -87,54 +86,4 @@ func decodeDelivery[T any](t statefun.Type[T], item outbox.Item) (d Delivery[T],
 	}
 	d.Value, err = t.Decode(r.Value)
 	return d, err
-}
-
-// callbackGrace is how long Run waits at its end for callbacks whose context is done.
-const callbackGrace = 5 * time.Second
-
-// callbacks are those of an application that run, so that Run returns after them.
-type callbacks struct {
-	mu   sync.Mutex
-	runs int
-	over bool          // none begins any more
-	idle chan struct{} // closed when it is over and none runs
-}
-
-func newCallbacks() *callbacks { return &callbacks{idle: make(chan struct{})} }
-
-// begin tells whether a callback may run; each that does is followed by end.
-func (c *callbacks) begin() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		return false
-	}
-	c.runs++
-	return true
-}
-
-func (c *callbacks) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.runs--; c.over && c.runs == 0 {
-		close(c.idle)
-	}
-}
-
-// stop waits for those that run and tells whether all have returned.
-func (c *callbacks) stop(limit time.Duration) bool {
-	c.mu.Lock()
-	c.over = true
-	if c.runs == 0 {
-		close(c.idle)
-	}
-	c.mu.Unlock()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-c.idle:
-		return true
-	case <-timer.C:
-		return false
-	}
 }

@@ -73,8 +73,15 @@ func (o *overlay) cut() []state.Row {
 	return o.committing.rows
 }
 
+// recentBytes bounds the rows of the last transaction that stay in memory, a partition; those of a larger one are read from
+// the store.
+const recentBytes = 1 << 20
+
 // committed says that the rows of the transaction are in the store now.
 func (o *overlay) committed() {
 	o.recent.reset()
 	o.recent, o.committing = o.committing, o.recent
+	if o.recent.bytes > recentBytes {
+		o.recent = layer{}
+	}
 }

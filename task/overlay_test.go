@@ -42,6 +42,16 @@ func TestWhatWasCommittedLastIsReadWithoutTheStore(t *testing.T) {
 	look("nothing was in it", map[string]string{})
 }
 
+func TestOfALargeTransactionNothingStaysInMemory(t *testing.T) {
+	var o overlay
+	o.put([]byte("a"), make([]byte, recentBytes))
+	o.cut()
+	o.committed()
+	if _, known := o.get([]byte("a")); known || o.recent.bytes > 0 {
+		t.Errorf("%d bytes stay, %d are allowed", o.recent.bytes, recentBytes)
+	}
+}
+
 func TestMemoryOfRowsIsUsedAgainWithNothingInIt(t *testing.T) {
 	var l layer
 	for range 3 {

@@ -205,7 +205,7 @@ func (w *Worker) ingressFeed(p *partition, s *task.Source) *feed {
 		in := &w.Module.Ingresses[i]
 		for j := range in.Topics {
 			if in.SourceName(in.Topics[j].Topic) == s.Topic {
-				return &feed{partition: p, source: s, decoder: w.decoder(in, &in.Topics[j]), invalid: in.Topics[j].Invalid}
+				return &feed{partition: p, source: s, decoder: w.decoder(in, &in.Topics[j]), routed: in.Routed, invalid: in.Topics[j].Invalid}
 			}
 		}
 	}

@@ -2,29 +2,65 @@ package worker
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
 
-// launch carries a call on a goroutine of its own. Run waits for all of them, but for those in process not for ever: such
-// a function ends when it likes.
+// carriers are goroutines that carry calls, one after the other: on a new one each call would first grow its stack, which
+// costs more than a small function does. A call is given to one that waits, else to a new one, so none ever waits behind a
+// function that is slow.
+type carriers struct {
+	group *sync.WaitGroup
+	next  chan *call // without a buffer
+	idle  atomic.Int32
+}
+
+// idleCarriers is how many of them wait for a call at most.
+const idleCarriers = 64
+
+func newCarriers(group *sync.WaitGroup) *carriers {
+	return &carriers{group: group, next: make(chan *call)}
+}
+
+// launch carries a call on a goroutine of its own for as long as it takes. Run waits for all of them, but for those in
+// process not for ever: such a function ends when it likes.
 func (w *Worker) launch(c *call) {
-	if c.endpoint.spec.Transport.Kind != module.TransportInProcess {
-		w.spawn(func() { w.carry(c) })
-		return
+	k := w.remote
+	if c.endpoint.spec.Transport.Kind == module.TransportInProcess {
+		k = w.inProcess
 	}
-	spawnIn(&w.calls, func() {
-		carried := false
-		defer func() {
-			if !carried { // else its address would wait for ever, and say nothing
-				w.hand(&answer{call: c, err: errGoexit, ended: time.Now()})
-			}
-		}()
+	select {
+	case k.next <- c:
+	default:
+		spawnIn(k.group, func() { w.carryAll(k, c) })
+	}
+}
+
+// carryAll carries a call, and then others that come until there are enough who wait.
+func (w *Worker) carryAll(k *carriers, c *call) {
+	defer func() {
+		if c != nil { // else its address would wait for ever, and say nothing
+			w.hand(&answer{call: c, err: errGoexit, ended: time.Now()})
+		}
+	}()
+	for {
 		w.carry(c)
-		carried = true
-	})
+		c = nil
+		if k.idle.Add(1) > idleCarriers {
+			k.idle.Add(-1)
+			return
+		}
+		select {
+		case c = <-k.next:
+			k.idle.Add(-1)
+		case <-w.done:
+			return
+		}
+	}
 }
 
 // errGoexit is the failure of a function that ended the goroutine on which it was called.

@@ -292,11 +292,17 @@ func (w *Worker) deadLetterRow(target string, r outbox.Result) {
 		record = &kgo.Record{Value: r.Payload}
 	}
 	letter := &kgo.Record{Topic: w.names.deadLetter, Key: record.Key, Value: record.Value}
-	if _, sink := w.sends.sinks[target]; sink {
+	_, sink := w.sends.sinks[target]
+	if sink {
 		who = "a sink"
+	}
+	if sink && record.Topic == "" { // else it was written when the id was that of an egress, and its topic has to be told
 		letter.Key, letter.Headers = []byte(r.Sender), sinkHeaders(record)
 	} else {
-		letter.Headers = farHeaders(record, w.sends.settings[target].String())
+		letter.Headers = farHeaders(record)
+		if settings, known := w.sends.settings[target]; known {
+			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: headerCluster, Value: []byte(settings.String())})
+		}
 	}
 	w.log.Error(who+" refuses a record for ever, it goes to the dead-letter topic", "egress", target, "reason", r.Refusal.Reason, "id", r.ID, "error", detail)
 	for _, h := range [][2]string{
@@ -308,13 +314,13 @@ func (w *Worker) deadLetterRow(target string, r outbox.Result) {
 	w.collectDeadLetter(letter)
 }
 
-// farHeaders are those that tell of a record for another cluster, behind its own.
-func farHeaders(record *kgo.Record, cluster string) []kgo.RecordHeader {
+// farHeaders are those that tell of a record for a topic, behind its own.
+func farHeaders(record *kgo.Record) []kgo.RecordHeader {
 	headers := append([]kgo.RecordHeader(nil), record.Headers...)
 	if !record.Timestamp.IsZero() { // of the function; a header, since it may be what was refused
 		headers = append(headers, kgo.RecordHeader{Key: ingress.HeaderTimestamp, Value: []byte(record.Timestamp.UTC().Format(letterTime))})
 	}
-	return append(headers, kgo.RecordHeader{Key: ingress.HeaderTopic, Value: []byte(record.Topic)}, kgo.RecordHeader{Key: headerCluster, Value: []byte(cluster)})
+	return append(headers, kgo.RecordHeader{Key: ingress.HeaderTopic, Value: []byte(record.Topic)})
 }
 
 // outboxFull reports whether so much waits for targets that reading ingresses has to wait too.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -231,6 +232,36 @@ func TestAPanicOfTheRouteIsTheRecordsAndItsStackIsSaid(t *testing.T) {
 	l.says("panicked", "stack=", "own_topic_test.go")
 	if n := len(l.read("app-dead-letter")); n != 1 {
 		t.Errorf("%d dead letters, want the record", n)
+	}
+}
+
+// The goroutine that a route ends is not the one that reads: what comes behind its record is read all the same.
+func TestARouteThatEndsItsGoroutineIsTheRecordsFault(t *testing.T) {
+	l := newFilled(t, setting{partitions: 1}, echo)
+	l.change = func(c *Config) {
+		c.Routes = map[protocol.TypeName]ingress.Route{fill: func(r *kgo.Record, to func(protocol.Address, []byte)) error {
+			if string(r.Value) == "bad" {
+				to(functionAt("X"), protocol.AppendTypedValue(nil, "test/command", r.Value))
+				runtime.Goexit()
+			}
+			return toItsKey(r, to)
+		}}
+	}
+	for i, value := range []string{"good", "bad", "bad", "good", "bad"} { // before the worker starts, so that it gets all at once
+		if i == 0 {
+			l.up()
+			l.put(filled, 0, "X", value)
+			l.expect("X", "1:good")
+			l.kill()
+			continue
+		}
+		l.put(filled, 0, "X", value)
+	}
+	l.up()
+	l.expect("X", "1:good", "2:good")
+	l.until("the bad ones are dead letters", func() bool { return len(l.read("app-dead-letter")) == 3 })
+	if headers := shownHeaders(l.read("app-dead-letter")[0].Headers); !strings.Contains(headers, "ended its goroutine") {
+		t.Errorf("the dead letter's headers are %s", headers)
 	}
 }
 

@@ -47,6 +47,7 @@ type feed struct {
 	partition *partition
 	source    *task.Source
 	decoder   *ingress.Decoder // nil: the mailbox
+	routed    bool             // by the program
 	invalid   module.InvalidHandling
 	held      bool // paused, because its window is full
 }
@@ -188,47 +189,54 @@ func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
 		reader: r, feed: f, end: p.Records[len(p.Records)-1].Offset + 1,
 		items: make([]item, 0, len(p.Records)), envelopes: make([]protocol.Envelope, 0, len(p.Records)),
 	}
-	for _, record := range p.Records {
-		if record.Attrs.IsControl() {
-			continue
-		}
-		before := len(b.envelopes)
-		it := item{offset: record.Offset}
-		var err error
-		if f.decoder == nil {
-			err = b.mailbox(record)
-		} else {
-			b.envelopes, err = f.decoder.DecodeTo(b.envelopes, record)
-		}
-		if errors.Is(err, protocol.ErrNewer) {
-			r.failed, b.end = true, record.Offset // as below: what comes behind it may be for the same address
-			r.w.post(func() {
-				r.w.fail(fmt.Errorf("message in %s partition %d offset %d: %w", r.name(record.Topic), record.Partition, record.Offset, err))
-			})
-			return b
-		}
-		if err == nil && !r.w.fitAll(b.envelopes[before:]) {
-			err = &ingress.Invalid{Reason: ingress.TooLarge, Detail: fmt.Errorf("with %d bytes it is too large for the changelog, which takes %d a record", len(record.Key)+len(record.Value), r.w.names.maxRecordBytes)}
-		}
-		if err != nil {
-			b.envelopes = b.envelopes[:before]
-			it.deadLetter = r.invalid(f, record, err)
-			if f.invalid.Type == module.InvalidFail {
-				// Nothing of this record or behind it may be decided: a cut could come before the failure.
-				r.failed, b.end = true, record.Offset
-				return b
-			}
-			it.stays = it.deadLetter != nil && egress.Size(it.deadLetter) > r.w.names.deadLetterBytes
-			if it.stays {
-				r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", r.name(record.Topic), "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)
-			}
-		}
-		if it.n = len(b.envelopes) - before; it.n > 0 {
-			it.target = sharedPartition(b.envelopes[before:], r.w.plan.Partitions)
-		}
-		b.items = append(b.items, it)
+	for rest := p.Records; len(rest) > 0; {
+		rest = r.decodeRest(b, rest)
 	}
 	return b
+}
+
+// decode makes the messages of a record.
+func (b *batch) decode(record *kgo.Record) (err error) {
+	if b.feed.decoder == nil {
+		return b.mailbox(record)
+	}
+	b.envelopes, err = b.feed.decoder.DecodeTo(b.envelopes, record)
+	return err
+}
+
+// take takes a record into the batch, whose messages are those behind before unless there is an error. It reports false
+// when nothing of the record or behind it may be decided.
+func (r *reader) take(b *batch, record *kgo.Record, before int, err error) bool {
+	f := b.feed
+	if errors.Is(err, protocol.ErrNewer) {
+		r.failed, b.end = true, record.Offset // as below: what comes behind it may be for the same address
+		r.w.post(func() {
+			r.w.fail(fmt.Errorf("message in %s partition %d offset %d: %w", r.name(record.Topic), record.Partition, record.Offset, err))
+		})
+		return false
+	}
+	it := item{offset: record.Offset}
+	if err == nil && !r.w.fitAll(b.envelopes[before:]) {
+		err = &ingress.Invalid{Reason: ingress.TooLarge, Detail: fmt.Errorf("with %d bytes it is too large for the changelog, which takes %d a record", len(record.Key)+len(record.Value), r.w.names.maxRecordBytes)}
+	}
+	if err != nil {
+		b.envelopes = b.envelopes[:before]
+		it.deadLetter = r.invalid(f, record, err)
+		if f.invalid.Type == module.InvalidFail {
+			// Nothing of this record or behind it may be decided: a cut could come before the failure.
+			r.failed, b.end = true, record.Offset
+			return false
+		}
+		it.stays = it.deadLetter != nil && egress.Size(it.deadLetter) > r.w.names.deadLetterBytes
+		if it.stays {
+			r.w.log.Error("invalid record is too large for the dead-letter topic and holds its partition's position: raise the topic's max.message.bytes and restart", "topic", r.name(record.Topic), "partition", record.Partition, "offset", record.Offset, "dead_letter_topic", r.w.names.deadLetter, "max_message_bytes", r.w.names.deadLetterBytes)
+		}
+	}
+	if it.n = len(b.envelopes) - before; it.n > 0 {
+		it.target = sharedPartition(b.envelopes[before:], r.w.plan.Partitions)
+	}
+	b.items = append(b.items, it)
+	return true
 }
 
 func (b *batch) mailbox(r *kgo.Record) error {

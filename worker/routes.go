@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -39,4 +41,39 @@ func (w *Worker) decoder(in *module.Ingress, t *module.IngressTopic) *ingress.De
 		d.RouteBy(w.Routes[in.ID])
 	}
 	return d
+}
+
+// errRouteGoexit is what is wrong with a record whose route ended the goroutine on which it was called.
+var errRouteGoexit = errors.New("its route ended its goroutine (runtime.Goexit, which the FailNow of a test calls too)")
+
+// decodeRest takes records into a batch and gives those that are left to take. The program's code runs on a goroutine of
+// its own: where it ends that, nothing would be read any more and nobody would know.
+func (r *reader) decodeRest(b *batch, records []*kgo.Record) (rest []*kgo.Record) {
+	next, over := 0, false
+	decode := func() {
+		for ; next < len(records); next++ {
+			if records[next].Attrs.IsControl() {
+				continue
+			}
+			before := len(b.envelopes)
+			if err := b.decode(records[next]); !r.take(b, records[next], before, err) {
+				break
+			}
+		}
+		over = true
+	}
+	if !b.feed.routed {
+		decode()
+		return nil
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		decode()
+	}()
+	<-ended
+	if over || !r.take(b, records[next], len(b.envelopes), &ingress.Invalid{Reason: ingress.Undecodable, Detail: errRouteGoexit}) {
+		return nil
+	}
+	return records[next+1:]
 }

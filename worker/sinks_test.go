@@ -325,6 +325,38 @@ func TestMessagesForASinkThatIsGoneAreKept(t *testing.T) {
 	l.until("it came", func() bool { return slices.Equal(s.got(), []string{"K 1:r0"}) })
 }
 
+// A record that was on its way to another cluster cannot be what a sink takes that has got the id of its egress. Its dead
+// letter is that of a record for a topic.
+func TestARecordOfAnEgressThatHasBecomeASinkIsADeadLetterThatNamesItsTopic(t *testing.T) {
+	a := newAway(t)
+	l := twoClusters(t, a, awayModule(a.address(), "", "startupPosition: {type: earliest}"), "", func(ctx context.Context, call *callOf, r *reply) error {
+		r.egress("test/far", "out", "key", "value")
+		return echo(ctx, call, r)
+	})
+	l.up()
+	a.cutOff()
+	l.put("in", 0, "K", "r0")
+	l.until("the row is committed", func() bool { return l.waiting() == 1 && len(l.outputs()["K"]) == 1 })
+	l.settled()
+	l.kill()
+	far := protocol.TypeName{Namespace: "test", Name: "far"}
+	l.module = loadModule(t, moduleText)
+	l.module.Sinks = []module.Sink{{ID: far}}
+	l.change = func(c *Config) {
+		c.Sinks = map[protocol.TypeName]outbox.Target{far: outbox.Callback(func(context.Context, outbox.Item) error {
+			return &outbox.Refusal{Reason: "useless", Certain: true, Err: errors.New("it is not of my type")}
+		})}
+	}
+	l.up()
+	l.until("it is a dead letter", func() bool { return len(l.read("app-dead-letter")) == 1 })
+	letter := l.read("app-dead-letter")[0]
+	headers := shownHeaders(letter.Headers)
+	if string(letter.Key) != "key" || string(letter.Value) != "value" || !strings.Contains(headers, ingress.HeaderTopic+"=out") ||
+		strings.Contains(headers, headerType) || strings.Contains(headers, headerCluster) {
+		t.Errorf("the dead letter has key %s, value %s and %s", letter.Key, letter.Value, headers)
+	}
+}
+
 func TestSinksOfTheModuleAndOfTheProgramAreTheSame(t *testing.T) {
 	w := newWorldAt(t, moduleText, "localhost:1")
 	w.module.Sinks = []module.Sink{{ID: testSink, Position: module.Position{File: "main.go", Line: 42}}}

@@ -49,13 +49,14 @@ type Worker struct {
 	admin         *kgo.Client
 	group         *member
 
-	answers chan *answer
-	batches chan *batch
-	posts   chan func()
-	began   chan struct{} // closed when the loop begins
-	done    chan struct{} // closed when the loop has ended
-	work    sync.WaitGroup
-	calls   sync.WaitGroup // in process
+	answers           chan *answer
+	batches           chan *batch
+	posts             chan func()
+	began             chan struct{} // closed when the loop begins
+	done              chan struct{} // closed when the loop has ended
+	work              sync.WaitGroup
+	calls             sync.WaitGroup // in process
+	remote, inProcess *carriers
 
 	notReady atomic.Pointer[string] // why, nil: ready
 
@@ -136,6 +137,7 @@ func New(c Config) (*Worker, error) {
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
 		began: make(chan struct{}), done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
 	}
+	w.remote, w.inProcess = newCarriers(&w.work), newCarriers(&w.calls)
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
 	}
