@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,7 +50,9 @@ func ParseRecord(payload []byte) (*kgo.Record, error) {
 	for n := p.uvarint(); n > 0 && p.err == nil; n-- {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: string(p.bytes()), Value: p.optional()})
 	}
-	if at := p.uvarint(); at > 0 {
+	if at := p.uvarint(); at > math.MaxInt64 {
+		p.rest, p.err = nil, errMalformed
+	} else if at > 0 {
 		r.Timestamp = time.UnixMilli(int64(at - 1))
 	}
 	r.Value = p.rest
