@@ -19,7 +19,8 @@ type Options struct {
 	// DevBroker starts a development broker in this process, which stands for every address of the application: at the first
 	// of Brokers when there is one, else at a free port of loopback. It is in memory: what it held is gone when Run ends.
 	DevBroker bool
-	// CreateTopics creates missing ingress topics, and egress topics that functions write to, for development. With
+	// CreateTopics creates missing ingress topics, and egress topics that functions write to as far as the broker creates
+	// topics that are asked for (auto.create.topics.enable), for development. With
 	// DevBroker it is always so.
 	CreateTopics bool
 	// Properties are settings of Kafka clients by their Java names, such as security.protocol.

@@ -35,7 +35,8 @@ type Config struct {
 	// WipeOtherCluster empties a state folder that was filled from another cluster, as a development broker that
 	// lives in memory makes it each time.
 	WipeOtherCluster bool
-	// CreateTopics creates missing ingress topics, and egress topics that functions name, for development.
+	// CreateTopics creates missing ingress topics, and egress topics that functions name as far as the broker creates
+	// topics that are asked for, for development.
 	CreateTopics bool
 	// Functions serves the endpoints of the module that are called in process; those of other transports never.
 	Functions invoker.Function
