@@ -46,7 +46,7 @@ func systems() []system {
 		{Name: "floor-100k", Title: "bare loop, 100,000 read ahead", Remote: true, patience: minutes,
 			skip: []string{"start", "latency-2000", "latency-200"}, command: floorCommand(1000, 100_000)},
 		{Name: "worker", Title: "statefun-kafka", Remote: true, Fleet: true, patience: minutes, command: workerCommand},
-		{Name: inProcess, Title: "statefun-kafka, functions in process", patience: minutes, command: embeddedCommand},
+		{Name: inProcess, Title: "statefun-kafka, in process", patience: minutes, command: embeddedCommand},
 		{Name: "statefun", Title: "Flink StateFun 3.3", Remote: true, Peer: "statefun", patience: minutes, command: peerCommand},
 		{Name: "streams", Title: "Kafka Streams 4.1", Peer: "streams", patience: minutes, skip: []string{"hops"}, command: peerCommand},
 		{Name: "restate", Title: "Restate 1.7", Peer: "restate", patience: minutes, most: 50_000, skip: []string{"distinct", "hops", "latency-2000"},
