@@ -54,7 +54,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("stop serving functions: calls still run after %s and are cut off: %w", h.grace(), err), server.Close())
 	}
-	_ = <-ended // http.ErrServerClosed: the goroutine is gone
+	<-ended // http.ErrServerClosed: the goroutine is gone
 	return err
 }
 
