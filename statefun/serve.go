@@ -54,7 +54,9 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("stop serving functions: calls still run after %s and are cut off: %w", h.grace(), err), server.Close())
 	}
-	<-ended // http.ErrServerClosed: the goroutine is gone
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }
 
