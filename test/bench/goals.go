@@ -87,6 +87,7 @@ func (t table) goals() []goal {
 	}
 	t.inProcessGoals(add)
 	t.fleetGoals(add)
+	t.troubleGoals(add)
 	var peak float64
 	for _, r := range t {
 		if r.System == "worker" && r.Workers == 0 {
@@ -130,6 +131,23 @@ func (t table) fleetGoals(add func(scenario, name, unit string, want, got float6
 	}
 	for _, n := range scalingCrews[1:] {
 		add(scalingName(n), fmt.Sprintf("scaling to %d workers", n), "× linear", 0.9, t.linear(n), true)
+	}
+}
+
+// unmoved is how far the latency of healthy functions may rise while others are in trouble: what two minutes without
+// any trouble differ by.
+const unmoved = 1.25
+
+// troubleGoals are about the others while a function is in trouble.
+func (t table) troubleGoals(add func(scenario, name, unit string, want, got float64, atLeast bool)) {
+	for _, scenario := range []string{"hang", "poison-retry", "poison-dead-letter", "poison-skip"} {
+		r := t.find(scenario, "worker")
+		if r == nil || r.Pressure == nil || r.Pressure.Before == nil || r.Pressure.During == nil {
+			continue
+		}
+		before, during := r.Pressure.Before, r.Pressure.During
+		add(scenario, scenario+": p50 of the others", "× before", unmoved, during.P50/before.P50, false)
+		add(scenario, scenario+": p99 of the others", "× before", unmoved, during.P99/before.P99, false)
 	}
 }
 

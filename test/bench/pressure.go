@@ -31,7 +31,7 @@ func (o *pressureOptions) add() {
 	flag.DurationVar(&o.OutageFor, "outage-for", 2*time.Minute, "how long the function is down")
 	flag.DurationVar(&o.HangFor, "hang-for", time.Minute, "how long the endpoint hangs")
 	flag.IntVar(&o.HangIDs, "hang-ids", 5000, "ids on which it hangs")
-	flag.DurationVar(&o.Aside, "aside", 20*time.Second, "how long is measured before and after")
+	flag.DurationVar(&o.Aside, "aside", time.Minute, "how long is measured before and after")
 	flag.IntVar(&o.PressureRate, "pressure-rate", 1000, "records a second meanwhile")
 	flag.IntVar(&o.PoisonAmong, "poison-among", 100_000, "good records around the poisoned one")
 }

@@ -106,6 +106,8 @@ func (r *result) mainFigure() float64 {
 		return r.PerSecond
 	case r.Latency != nil:
 		return r.Latency.P99
+	case r.Pressure != nil && r.Pressure.During != nil:
+		return r.Pressure.During.P99
 	default:
 		return r.FirstOutput
 	}

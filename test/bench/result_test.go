@@ -89,6 +89,24 @@ func TestGoalsAreHeldAgainstRightResultsOnly(t *testing.T) {
 	}
 }
 
+func TestTroubleMayMoveTheOthersByAQuarter(t *testing.T) {
+	at := func(p50, p99 float64) *spread { return &spread{P50: p50, P99: p99} }
+	results := table{{Scenario: "hang", System: "worker", Pressure: &pressure{Before: at(4, 20), During: at(5, 26), After: at(4, 20)}}}
+	var got []string
+	for _, g := range results.goals() {
+		got = append(got, strings.ReplaceAll(g.String(), "\t", " "))
+	}
+	want := "hang: p50 of the others ≤ 1.25 × before 1.25 met\nhang: p99 of the others ≤ 1.25 × before 1.3 missed"
+	if strings.Join(got, "\n") != want {
+		t.Fatalf("goals\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+	slower := result{Scenario: "hang", Pressure: &pressure{During: at(3, 40)}}
+	quicker := result{Scenario: "hang", Pressure: &pressure{During: at(9, 10)}}
+	if m := median([]result{slower, results[0], quicker}); m.Pressure.During.P99 != 26 {
+		t.Fatalf("the middle of three has %v ms", m.Pressure.During.P99)
+	}
+}
+
 func TestBusyMachineProvesNoGoal(t *testing.T) {
 	results := sample()
 	results[0].Others = 0.4 // the bare loop was held up: the ratio flatters the worker
