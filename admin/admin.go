@@ -19,6 +19,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 const (
@@ -66,7 +68,7 @@ func New(c Config) (*Server, error) {
 	}
 	ln, err := net.Listen("tcp", c.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen for admin requests on %s: another program listens there; choose another address with --admin-addr, port 0 takes a free one", c.Addr)
+		return nil, fmt.Errorf("listen for admin requests on %s: another program listens there; choose another address with %s, port 0 takes a free one", c.Addr, naming.AdminAddr)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen for admin requests on %q (want host:port): %w", c.Addr, err)

@@ -32,6 +32,7 @@ var (
 
 // checks are all preconditions, in the order in which people read of them.
 var checks = []check{
+	{id: "module.known", area: "module", promise: silent, can: information, rule: moduleKnown},
 	{id: "brokers.reachable", area: "brokers", promise: onceOnly, can: plain, rule: reachable, withoutCluster: true},
 	{id: "brokers.one-cluster", area: "brokers", promise: onceOnly, can: noUnknown, rule: oneCluster, withoutCluster: true},
 	{id: "brokers.release", area: "brokers", promise: onceOnly, can: noBroken, rule: release},
@@ -63,7 +64,7 @@ var checks = []check{
 	{id: "ingress.compaction", area: "ingress", promise: silent, can: noBroken, rule: ingressCompaction},
 	{id: "egress.topics", area: "egress", promise: silent, can: noBroken, rule: egressTopics},
 
-	{id: "clusters.elsewhere", area: "clusters", promise: silent, can: adviceOnly, rule: otherClusters},
+	{id: "clusters.elsewhere", area: "clusters", promise: silent, can: noBroken, rule: otherClusters},
 
 	{id: "access.topics", area: "access", promise: silent, can: noWarning, rule: topicAccess},
 	{id: "access.group", area: "access", promise: silent, can: noWarning, rule: groupAccess},

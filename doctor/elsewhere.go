@@ -89,6 +89,9 @@ func askElsewhere(ctx context.Context, settings kafka.Settings, list []module.In
 
 // otherClusters tells whether what the module has elsewhere is there. Only it waits when it is not.
 func otherClusters(f *Facts) []verdict {
+	if f.Bare {
+		return []verdict{unknown("", "not known without a module")}
+	}
 	if len(f.Elsewhere) == 0 {
 		return []verdict{ok("every ingress and egress is on the application's cluster")}
 	}

@@ -28,7 +28,7 @@ func probe(ctx context.Context, m *module.Module) []Endpoint {
 }
 
 func probeEndpoint(ctx context.Context, m *module.Module, e *module.Endpoint) Endpoint {
-	found := Endpoint{Functions: e.Functions.String(), URL: e.URLPathTemplate}
+	found := Endpoint{Functions: e.Functions.String(), URL: e.Shown()}
 	u, err := e.URL(functionOf(m, e))
 	if err != nil {
 		found.Error = err.Error()

@@ -36,6 +36,9 @@ type Facts struct {
 
 	// Ingresses and Egresses are topics of this cluster.
 	Ingresses, Egresses []string
+	// Bare is set when there is no module; IngressesError is why the ingress topics could not be found out.
+	Bare           bool
+	IngressesError string
 	// Elsewhere is what the module has on other clusters.
 	Elsewhere []Elsewhere
 
@@ -166,6 +169,7 @@ type Endpoint struct {
 
 // Settings say what the cluster is held against.
 type Settings struct {
+	// Module may be a bare one.
 	Module *module.Module
 	// SessionTimeout and TransactionTimeout of the workers; 0: what a worker takes by itself.
 	SessionTimeout, TransactionTimeout time.Duration

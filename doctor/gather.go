@@ -36,6 +36,7 @@ const (
 // gathering is one examination under way.
 type gathering struct {
 	settings Settings
+	module   *module.Module // the one of the settings, with what was found out of a bare one
 	kafka    kafka.Settings
 	client   *kgo.Client
 	admin    *kadm.Client
@@ -50,7 +51,7 @@ func Gather(ctx context.Context, clients kafka.Settings, s Settings) (*Facts, er
 		return nil, err
 	}
 	defer client.Close()
-	g := &gathering{settings: s, kafka: clients, client: client, admin: kadm.NewClient(client), facts: begin(clients, s)}
+	g := &gathering{settings: s, module: s.Module, kafka: clients, client: client, admin: kadm.NewClient(client), facts: begin(clients, s)}
 	together(
 		func() { g.seeds(ctx) },
 		func() { g.cluster(ctx) },
@@ -83,7 +84,7 @@ func begin(clients kafka.Settings, s Settings) *Facts {
 	f := &Facts{
 		Application: id, Mailbox: topics.Mailbox(id), Changelog: topics.Changelog(id), Addresses: strings.Join(clients.Brokers(), ","),
 		SessionTimeout: s.SessionTimeout, TransactionTimeout: s.TransactionTimeout, MaxStop: s.MaxStop,
-		Protocol: module.GroupClassic, Topics: map[string]*Topic{}, Egresses: s.Egress,
+		Protocol: module.GroupClassic, Topics: map[string]*Topic{}, Egresses: s.Egress, Bare: s.Module.Bare,
 	}
 	if s.Module.Application.GroupProtocol == module.GroupConsumer {
 		f.Protocol = module.GroupConsumer
@@ -100,21 +101,25 @@ func begin(clients kafka.Settings, s Settings) *Facts {
 	if f.MaxStop == 0 {
 		f.MaxStop = defaultMaxStop
 	}
-	for _, in := range s.Module.Ingresses {
-		for _, t := range in.Topics {
-			if in.Elsewhere != nil {
-				continue
-			}
-			f.Ingresses = append(f.Ingresses, t.Topic)
-		}
-	}
-	slices.Sort(f.Ingresses)
-	f.Ingresses = slices.Compact(f.Ingresses)
+	f.Ingresses = ingressesHere(s.Module)
 	f.DeadLetter = s.Module.Application.DeadLetter.Topic
 	if f.DeadLetter == "" {
 		f.DeadLetter = id + "-dead-letter"
 	}
 	return f
+}
+
+// ingressesHere are the ingress topics of the application's cluster.
+func ingressesHere(m *module.Module) (names []string) {
+	for _, in := range m.Ingresses {
+		for _, t := range in.Topics {
+			if in.Elsewhere == nil {
+				names = append(names, t.Topic)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // seeds asks each bootstrap address by itself: a list that names two clusters works until the first address is away.
@@ -164,7 +169,8 @@ func metadata(ctx context.Context, client *kgo.Client, names []string) (*kmsg.Me
 // cluster asks everything of the cluster, in the order in which later questions need earlier answers.
 func (g *gathering) cluster(ctx context.Context) {
 	f := g.facts
-	g.plan(ctx) // first, for it tells which generation of the topics counts
+	g.discover(ctx)
+	g.plan(ctx) // before the rest, for it tells which generation of the topics counts
 	names := slices.Concat([]string{f.Mailbox, f.Changelog, f.DeadLetter, offsetsTopic, transactionsTopic}, f.Ingresses, f.Egresses)
 	slices.Sort(names)
 	answer, err := metadata(ctx, g.client, slices.Compact(names))
@@ -347,7 +353,7 @@ func (g *gathering) plan(ctx context.Context) {
 	for _, name := range g.settings.Egress {
 		options.Egress = append(options.Egress, topics.Topic{Name: name})
 	}
-	plan, err := topics.New(ctx, client, g.settings.Module, options)
+	plan, err := topics.New(ctx, client, g.module, options)
 	var problems topics.Errors
 	switch {
 	case plan == nil:

@@ -40,6 +40,7 @@ func (g *gathering) group(ctx context.Context) {
 	if err != nil {
 		group.Error = err.Error()
 	}
+	g.facts.protocolThatRuns()
 }
 
 // groupKinds are the groups that the user may see, with their kind where the broker tells it. Every broker lists those that

@@ -30,5 +30,5 @@ var planning = []kmsg.Key{
 // asking are the requests of everything else. FindCoordinator is sent only where its topic exists already.
 var asking = append([]kmsg.Key{
 	kmsg.DescribeCluster, kmsg.DescribeQuorum, kmsg.DescribeProducers, kmsg.ListTransactions, kmsg.DescribeTransactions,
-	kmsg.ListGroups, kmsg.DescribeGroups, kmsg.ConsumerGroupDescribe, kmsg.FindCoordinator,
+	kmsg.ListGroups, kmsg.DescribeGroups, kmsg.ConsumerGroupDescribe, kmsg.FindCoordinator, kmsg.OffsetFetch,
 }, planning...)

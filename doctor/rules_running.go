@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // worthMending is a clock difference that is no longer an ordinary one between machines that keep their time.
@@ -143,7 +144,7 @@ func groupMembers(f *Facts) []verdict {
 	for _, m := range g.Members {
 		place := fmt.Sprintf("member %s (client %s at %s)", orText(m.Name, m.ID), m.Client, m.Host)
 		if other, twice := named[m.Name]; twice && m.Name != "" {
-			list = append(list, broken("give each worker its own --worker-id, and do not copy state folders", "has the name of the one at %s: they fence each other", other.Host).of(place))
+			list = append(list, broken("give each worker its own "+naming.WorkerID.String()+", and do not copy state folders", "has the name of the one at %s: they fence each other", other.Host).of(place))
 		}
 		named[m.Name] = m
 		switch {
@@ -159,6 +160,9 @@ func groupMembers(f *Facts) []verdict {
 }
 
 func endpointsReachable(f *Facts) []verdict {
+	if f.Bare {
+		return []verdict{unknown("", "not known without a module")}
+	}
 	if f.Endpoints == nil {
 		return []verdict{unknown("", "not tried (--endpoints=false)")}
 	}

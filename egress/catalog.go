@@ -15,6 +15,9 @@ type Options struct {
 	// RefusalAge is how long a topic that refused is not tried again; it doubles up to FactsAge while the topic
 	// goes on refusing. Default 10 seconds: each trial costs an aborted transaction.
 	RefusalAge time.Duration
+	// LookAge is how long a refusal is believed before whoever asks looks the topic up again: somebody may have mended
+	// it. Default 2 seconds: a look-up costs little.
+	LookAge time.Duration
 	// MaxTopics bounds the table, as functions may name any topic. Default 10,000.
 	MaxTopics int
 	// MaxRecordBytes is what the producer itself takes. Default 1,000,012, as in Kafka.
@@ -27,6 +30,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.RefusalAge == 0 {
 		o.RefusalAge = 10 * time.Second
+	}
+	if o.LookAge == 0 {
+		o.LookAge = 2 * time.Second
 	}
 	if o.MaxTopics == 0 {
 		o.MaxTopics = 10_000
@@ -47,6 +53,8 @@ const (
 
 // Facts are what a look-up tells of a topic.
 type Facts struct {
+	// ID is the topic's; a topic that was created anew has another one.
+	ID         [16]byte
 	Partitions int32
 	// MaxMessageBytes is the topic's max.message.bytes; 0: not known.
 	MaxMessageBytes int
@@ -57,6 +65,9 @@ type Facts struct {
 	// Err is the broker's answer for a topic that cannot be used, such as kerr.UnknownTopicOrPartition.
 	Err error
 }
+
+// unusable facts are of a topic that takes no record at all.
+func (f *Facts) unusable() bool { return f.Err != nil || f.WriteDenied || f.Partitions < 1 }
 
 // An Outcome is the short form of a Verdict.
 type Outcome uint8
@@ -104,17 +115,23 @@ func (c *Catalog) Reserve(topics ...string) {
 	}
 }
 
-// Learn enters what a look-up told.
+// Learn enters what a look-up told. It forgets refusals whose cause is seen to be gone; those whose cause no look-up shows,
+// such as a policy of the cluster, end by their time alone, because each trial costs a transaction.
 func (c *Catalog) Learn(name string, f Facts, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.entryLocked(name, now)
-	if f.MaxMessageBytes > 0 && f.MaxMessageBytes < t.facts.MaxMessageBytes {
-		t.ceiling = limit{} // the topic takes less than it did: that explains what was refused for its size
+	before, known := t.facts, !t.factsSince.IsZero()
+	if f.MaxMessageBytes > 0 && before.MaxMessageBytes > 0 && f.MaxMessageBytes != before.MaxMessageBytes {
+		t.ceiling = limit{} // less explains what was refused for its size, more mends it
+	}
+	mended := before.unusable() && !f.unusable()
+	if known && (mended || before.ID != f.ID && f.ID != [16]byte{} && before.ID != [16]byte{}) {
+		*t = topic{}
 	}
 	age := c.opt.FactsAge
-	if f.Err != nil || f.WriteDenied || f.Partitions < 1 {
-		age = c.opt.RefusalAge
+	if f.unusable() {
+		age = c.opt.LookAge
 	}
 	t.facts, t.factsSince, t.factsUntil = f, now, now.Add(age)
 }
@@ -144,14 +161,18 @@ func (c *Catalog) Check(r *kgo.Record, now time.Time) Verdict {
 	if t == nil {
 		return Verdict{}
 	}
+	old := now.Sub(t.factsSince) >= c.opt.LookAge
 	if now.Before(t.refusedUntil) {
+		if old {
+			return Verdict{}
+		}
 		return Verdict{Outcome: Refused, Refusal: refusal(r.Topic, t.refusedErr)}
 	}
 	if !now.Before(t.factsUntil) {
 		return Verdict{}
 	}
 	if why := c.refuseLocked(t, r, now); why != nil {
-		if now.Sub(t.factsSince) >= c.opt.RefusalAge {
+		if old {
 			return Verdict{} // somebody may have mended the topic: no refusal rests on older facts
 		}
 		return Verdict{Outcome: Refused, Refusal: why}

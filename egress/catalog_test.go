@@ -14,6 +14,7 @@ import (
 const (
 	factsAge   = time.Minute
 	refusalAge = 10 * time.Second
+	lookAge    = time.Second
 )
 
 var start = time.Unix(1_700_000_000, 0)
@@ -21,7 +22,7 @@ var start = time.Unix(1_700_000_000, 0)
 func at(d time.Duration) time.Time { return start.Add(d) }
 
 func newCatalog() *Catalog {
-	c := NewCatalog(Options{FactsAge: factsAge, RefusalAge: refusalAge, MaxTopics: 3})
+	c := NewCatalog(Options{FactsAge: factsAge, RefusalAge: refusalAge, LookAge: lookAge, MaxTopics: 3})
 	c.Reserve("app-mailbox")
 	return c
 }
@@ -109,8 +110,8 @@ func TestFactsThatRefuse(t *testing.T) {
 func TestATopicThatIsMissingIsSoonLookedUpAgain(t *testing.T) {
 	c, r := newCatalog(), sized("t", 100)
 	c.Learn("t", Facts{Err: kerr.UnknownTopicOrPartition}, start)
-	want(t, c, r, at(refusalAge-1), Refused, UnknownTopic)
-	want(t, c, r, at(refusalAge), Unknown, "")
+	want(t, c, r, at(lookAge-1), Refused, UnknownTopic)
+	want(t, c, r, at(lookAge), Unknown, "")
 }
 
 func TestTheApplicationsOwnTopicsAreRefused(t *testing.T) {
@@ -128,7 +129,7 @@ func TestATopicThatRefusedIsTriedAgainLaterAndLater(t *testing.T) {
 			if !c.Refuse(r, fmt.Errorf("produce: %w", err), now) || !c.Refuse(sized("t", 200), err, now) {
 				t.Fatalf("%v is not taken for the record's", err)
 			}
-			c.Learn("t", Facts{Partitions: 1}, now) // a look-up that does not see the reason
+			c.Learn("t", Facts{Partitions: 1}, now.Add(pause-1)) // a look-up that does not see the reason
 			v := c.Check(r, now.Add(pause-1))
 			if v.Outcome != Refused || !errors.Is(v.Refusal, err) {
 				t.Fatalf("%v: verdict %+v", err, v)
@@ -141,6 +142,51 @@ func TestATopicThatRefusedIsTriedAgainLaterAndLater(t *testing.T) {
 		c.Learn("t", Facts{Partitions: 1}, now)
 		c.Refuse(r, err, now)
 		want(t, c, r, now.Add(refusalAge), Unknown, "")
+	}
+}
+
+// The broker refuses a topic's records, or one for its size, what the check knew nothing of. Whoever asks looks it up now
+// and then, and takes up again as soon as a look-up shows that the cause is gone.
+func TestARefusalEndsWhenALookUpShowsThatItsCauseIsGone(t *testing.T) {
+	well := Facts{ID: [16]byte{1}, Partitions: 1, MaxMessageBytes: 1 << 20}
+	anew, larger := well, well
+	anew.ID, larger.MaxMessageBytes = [16]byte{2}, 2<<20
+	for name, test := range map[string]struct {
+		fault  error
+		facts  []Facts // of the look-ups after it
+		record *kgo.Record
+		reason string
+	}{
+		"the topic exists again":          {kerr.UnknownTopicOrPartition, []Facts{{Err: kerr.UnknownTopicOrPartition}, well}, sized("t", 100), UnknownTopic},
+		"the topic was created anew":      {kerr.UnknownTopicID, []Facts{anew}, sized("t", 100), UnknownTopic},
+		"the right to look is back":       {kerr.TopicAuthorizationFailed, []Facts{{Err: kerr.TopicAuthorizationFailed}, well}, sized("t", 100), NotAuthorized},
+		"the right to write is back":      {kerr.TopicAuthorizationFailed, []Facts{{Partitions: 1, WriteDenied: true}, well}, sized("t", 100), NotAuthorized},
+		"max.message.bytes was raised":    {kerr.MessageTooLarge, []Facts{larger}, sized("t", 900_000), TooLarge},
+		"another topic takes large ones":  {kerr.MessageTooLarge, []Facts{anew}, sized("t", 900_000), TooLarge},
+		"another topic takes that record": {kerr.InvalidRecord, []Facts{anew}, sized("t", 100), RefusedByTopic},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, now := newCatalog(), start
+			c.Learn("t", well, now)
+			want(t, c, test.record, now, OK, "")
+			for range 4 { // it has refused for long
+				c.Refuse(test.record, test.fault, now)
+				now = now.Add(factsAge)
+				c.Learn("t", well, now)
+			}
+			c.Refuse(test.record, test.fault, now)
+			c.Learn("t", well, now)
+			want(t, c, test.record, now.Add(lookAge-1), Refused, test.reason)
+			for i, facts := range test.facts {
+				now = now.Add(lookAge)
+				want(t, c, test.record, now, Unknown, "")
+				c.Learn("t", facts, now)
+				if i < len(test.facts)-1 {
+					want(t, c, test.record, now, Refused, test.reason)
+				}
+			}
+			want(t, c, test.record, now, OK, "")
+		})
 	}
 }
 

@@ -18,3 +18,9 @@ func Explain(topic string, err error) *Refusal {
 func (r *Refusal) Topical() bool {
 	return r.Reason == UnknownTopic || r.Reason == NotAuthorized || r.Reason == RefusedByTopic
 }
+
+// Mendable tells a refusal that may end without another answer of the function: somebody may create the topic, give the
+// right to write to it, or let it take more.
+func (r *Refusal) Mendable() bool {
+	return r.Topical() || r.Reason == TooLarge || r.Reason == KeyRequired
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -25,6 +26,7 @@ type App struct {
 	callbacks *gate         // those of sinks
 	begun     chan struct{} // closed when brokers and worker are known
 	ended     chan struct{} // closed when Run has ended
+	started   atomic.Bool   // was ready once
 	brokers   []string      // set before begun is closed, as is worker
 	worker    *worker.Worker
 

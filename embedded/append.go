@@ -20,7 +20,7 @@ type GoIngress[T any] struct {
 
 // Go makes an ingress that the program fills with values of the type. The route runs where the records are read, which is
 // in the process that owns the key.
-func Go[T any](id statefun.TypeName, t statefun.Type[T], route Route[T]) *GoIngress[T] {
+func Go[T any, R Routing[T]](id statefun.TypeName, t statefun.Type[T], route R) *GoIngress[T] {
 	in := &GoIngress[T]{typ: t}
 	open(&in.src, id, t, route)
 	in.src.own = true
@@ -54,8 +54,9 @@ var (
 // processed, exactly once as all input is, if not by this process then by the next. It waits until Run has begun, and while
 // the buffer of AppendAsync is full. Records of one key are processed in the order of their appends.
 //
-// An error that wraps [ErrUncertain] leaves open whether the value is durable, such as when ctx is done while the brokers are
-// asked. With any other error it is not.
+// An error that wraps [ErrUncertain] leaves open whether the value is durable: ctx is done or the application stops while the
+// brokers are asked, or they gave an answer from which it cannot be told. With any other error it is not durable: it was
+// refused before it was sent, or by the broker before it was written (too large, no right to write, an invalid record).
 func (in *GoIngress[T]) Append(ctx context.Context, key string, value T, headers ...statefun.Header) error {
 	ended := make(chan error, 1)
 	in.AppendAsync(ctx, key, value, func(err error) { ended <- err }, headers...)

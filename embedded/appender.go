@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,7 +30,8 @@ type appender struct {
 	begun   chan struct{} // closed when there is a client
 	stopped chan struct{} // closed when none is taken any more
 	client  *kgo.Client
-	open    *gate // appends that were taken and not told their end
+	open    *gate         // appends that were taken and not told their end
+	lost    atomic.Uint64 // connections of the client that have ended
 }
 
 func newAppender() *appender {
@@ -44,7 +48,7 @@ func (a *appender) begin(settings kafka.Settings, batching bool) (err error) {
 			}
 		})),
 		// The worker creates the topic at its start, and an append may come before.
-		kgo.UnknownTopicRetries(-1),
+		kgo.UnknownTopicRetries(-1), kgo.WithHooks(a),
 	}
 	if !batching { // the client would wait for company; while a request is under way the next one grows anyway
 		opts = append(opts, kgo.ProducerLinger(0))
@@ -85,19 +89,30 @@ func (a *appender) await(ctx context.Context) error {
 // produce hands a record to the client; done is called once.
 func (a *appender) produce(ctx context.Context, topic string, r *kgo.Record, done func(error)) {
 	r.Topic = topic
+	before := a.lost.Load()
 	a.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		defer a.open.leave()
-		done(judge(err))
+		done(judge(err, a.lost.Load() != before))
 	})
 }
 
-// judge tells a record that a broker has refused from one of which nobody knows.
-func judge(err error) error {
-	var refused *kerr.Error
+// OnBrokerDisconnect is kgo's hook. It comes before what was under way on the connection is tried again.
+func (a *appender) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { a.lost.Add(1) }
+
+// refusals are errors by which a broker refuses a record before it writes it, or the client in its place.
+var refusals = []*kerr.Error{
+	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.PolicyViolation,
+	kerr.TopicAuthorizationFailed, kerr.InvalidTopicException, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType,
+}
+
+// judge tells a record that was refused from one of which nobody knows. Whether an error may be retried says nothing of
+// that: an unknown error of the broker, or a producer id that it has forgotten, comes after writing too. And a refusal is
+// of one attempt; when a connection was lost meanwhile, an attempt before it may have been written.
+func judge(err error, lost bool) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused) && !refused.Retriable && !errors.Is(err, kerr.OutOfOrderSequenceNumber):
+	case !lost && slices.ContainsFunc(refusals, func(why *kerr.Error) bool { return errors.Is(err, why) }):
 		return err
 	case errors.Is(err, kgo.ErrClientClosed):
 		return fmt.Errorf("%w: %w", ErrUncertain, ErrStopped)

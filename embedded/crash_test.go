@@ -20,6 +20,7 @@ import (
 var children = map[string]func(o embedded.Options) error{
 	"counter": runCounter,
 	"append":  runAppend,
+	"dev":     runDev,
 }
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,18 @@ func TestMain(m *testing.M) {
 // runCounter is an application with a kill waiting for it.
 func runCounter(o embedded.Options) error {
 	return greeterApp("greeter", o).Run(context.Background())
+}
+
+// runDev is an application on a broker of its own, with a kill waiting for it.
+func runDev(embedded.Options) error {
+	app, _ := counterApp(embedded.Options{DevBroker: true, Logger: testLog()})
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(context.Background()) }()
+	if _, err := app.View(context.Background(), greeterType.At("Ada")); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return <-ended
 }
 
 // runAppend appends a record, says so, and never processes it.

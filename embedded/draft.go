@@ -37,21 +37,13 @@ func (d *draft) module(a *App) (*module.Module, error) {
 	for i := range d.parts.Egresses {
 		d.parts.Egresses[i].Properties = writes
 	}
-	d.parts.Application = o.application(a.at)
+	d.parts.Application, d.parts.At, d.parts.Problems = o.application(a.at), a.at, d.problems
 	brokers := o.Brokers
 	if o.DevBroker {
 		brokers = []string{cmp.Or(slices.Concat(o.Brokers, []string{freePort})...)}
 	}
 	return module.Assemble(o.Modules, d.parts, module.Options{
-		Getenv: o.getenv(), ApplicationID: a.id, Brokers: brokers, OneCluster: o.DevBroker,
-		Check: func(m *module.Module) []module.Problem {
-			found := slices.Concat(d.problems, kafka.Check(m))
-			if len(m.Brokers) == 0 && len(brokers) == 0 { // given ones are taken in once the parts are right
-				found = append(found, module.Problem{Position: a.at, Message: "no brokers are given",
-					Hint: "set Options.Brokers, or Options.DevBroker for development"})
-			}
-			return found
-		},
+		Getenv: o.getenv(), ApplicationID: a.id, Brokers: brokers, OneCluster: o.DevBroker, Check: kafka.Check,
 	})
 }
 

@@ -76,7 +76,7 @@ func Example() {
 // All problems of an application are told at once, each with the line of its call.
 func ExampleApp_Run() {
 	app := embedded.New("greeter", dev())
-	app.Ingress(embedded.Topics("example/names", text, nil, "names"))
+	app.Ingress(embedded.Topics("example/names", text, embedded.ByKey[[]byte]("example/greter"), "names"))
 	app.Remote("example/greeter", "localhost:8000", embedded.MaxBatch(0))
 	err := app.Run(context.Background())
 	for line := range strings.SplitSeq(strings.TrimPrefix(err.Error(), "run application greeter: "), "\n") {
@@ -84,7 +84,7 @@ func ExampleApp_Run() {
 		fmt.Println(problem)
 	}
 	// Output:
-	// ingress "example/names": the route is nil: give a function that calls Router.Send, or ByKey
+	// ingress example/names sends to example/greter, which no function of the application serves (did you mean "example/greeter"?)
 	// function "example/greeter": MaxBatch(0): a call carries at least one message
 	// functions example/greeter: the URL has scheme "localhost": use http, https or http+unix
 }

@@ -112,6 +112,7 @@ func (a *App) Function(f statefun.Function, options ...CallOption) {
 	a.declare(func(d *draft, at module.Position) {
 		if _, err := statefun.NewHandler(f); err != nil {
 			d.addError(at, "", err)
+			d.parts.LostEndpoints = true
 			return
 		}
 		e := module.DefaultEndpoint()
@@ -140,6 +141,7 @@ func (d *draft) endpoint(at module.Position, e *endpoint, functions statefun.Typ
 	pattern, err := module.ParsePattern(string(functions))
 	if err != nil {
 		d.addError(at, "", err)
+		d.parts.LostEndpoints = true
 		return false
 	}
 	for _, o := range options {

@@ -25,11 +25,13 @@ func (a *App) Ingress(in Ingress) {
 	a.declare(func(d *draft, at module.Position) {
 		if in == nil {
 			d.add(at, "the ingress is nil", "")
+			d.parts.LostIngresses = true
 			return
 		}
 		s := in.source()
 		if !s.owner.CompareAndSwap(nil, a) {
 			d.add(at, fmt.Sprintf("ingress %q is added a second time", s.id), "make another one for another application")
+			d.parts.LostIngresses = true
 			return
 		}
 		d.sources = append(d.sources, s)
@@ -46,7 +48,8 @@ type source struct {
 	startup  module.Startup
 	forward  bool
 	invalid  Policy
-	route    ingress.Route // nil: none was given
+	route    ingress.Route       // nil: none was given
+	targets  []statefun.TypeName // of the route; nil: it does not tell them
 	owner    atomic.Pointer[App]
 }
 
@@ -55,6 +58,7 @@ func (d *draft) ingress(s *source, properties []module.Property) {
 	id, err := protocol.ParseTypeName(string(s.id))
 	if err != nil {
 		d.addError(s.at, "ingress", err)
+		d.parts.LostIngresses = true
 		return
 	}
 	in := module.Ingress{ID: id, Routed: true, Startup: s.startup, AutoOffsetReset: "latest", Properties: properties, Position: s.at}
@@ -76,9 +80,11 @@ func (d *draft) ingress(s *source, properties []module.Property) {
 		t.Topic = topic
 		in.Topics = append(in.Topics, t)
 	}
-	if !s.own && len(in.Topics) == 0 {
-		return // its problem is noted
+	if !s.own && len(in.Topics) == 0 { // its problem is noted
+		d.parts.LostIngresses = true
+		return
 	}
+	in.RoutesTo = d.targets(s)
 	d.parts.Ingresses = append(d.parts.Ingresses, in)
 	d.routes[id] = s.route
 }
@@ -92,6 +98,9 @@ func (s *source) check() (faults []error) {
 	}
 	if s.route == nil {
 		faults = append(faults, errors.New("the route is nil: give a function that calls Router.Send, or ByKey"))
+	}
+	if s.targets != nil && len(s.targets) == 0 {
+		faults = append(faults, errors.New("ByKey names no function: its records would be dropped"))
 	}
 	if !s.own && len(s.topics) == 0 {
 		faults = append(faults, errors.New("it reads no topic: name at least one"))
@@ -107,11 +116,27 @@ func (s *source) check() (faults []error) {
 	return faults
 }
 
+// targets parses the names of a route's targets.
+func (d *draft) targets(s *source) (list []protocol.TypeName) {
+	for _, name := range s.targets {
+		parsed, err := protocol.ParseTypeName(string(name))
+		if err != nil {
+			d.addError(s.at, fmt.Sprintf("ingress %q: target", s.id), err)
+			continue
+		}
+		list = append(list, parsed)
+	}
+	return list
+}
+
 // open fills a source with the typed route of a program.
-func open[T any](s *source, id statefun.TypeName, t statefun.Type[T], route Route[T]) {
+func open[T any, R Routing[T]](s *source, id statefun.TypeName, t statefun.Type[T], route R) {
 	s.id, s.typename, s.at = id, t.Name(), caller()
 	if route == nil {
 		return
+	}
+	if tells, is := any(route).(Keyed[T]); is { // it is ours: no code of the program runs
+		_ = tells(Record[T]{}, &Router{targets: &s.targets})
 	}
 	s.route = func(r *kgo.Record, to func(target protocol.Address, argument []byte)) error {
 		if r.Value == nil {

@@ -32,7 +32,7 @@ type Options struct {
 	Getenv func(name string) (string, bool)
 
 	// StateDir is the folder of the worker's state, a cache of the changelog topic. Empty: statefun-data/ID, and with
-	// DevBroker a folder that is removed at the end. Each process needs one of its own.
+	// DevBroker a folder that is removed at the end, or by the next such run if the process is killed. Each process needs one of its own.
 	StateDir string
 	// WorkerID is a name that is the same after a restart and no other worker's; empty: one kept in the state folder.
 	WorkerID string
@@ -99,6 +99,5 @@ func (o *Options) stateDir(id string) (dir string, remove func(), err error) {
 	case !o.DevBroker:
 		return filepath.Join("statefun-data", id), func() {}, nil
 	}
-	dir, err = os.MkdirTemp("", "statefun-dev-")
-	return dir, func() { _ = os.RemoveAll(dir) }, err
+	return scratch(id)
 }

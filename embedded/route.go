@@ -71,10 +71,22 @@ func (r Record[T]) Header(key string) (value []byte, found bool) {
 // where records are read, on several goroutines, so it must not wait for anything.
 type Route[T any] func(r Record[T], to *Router) error
 
+// Routing is what an ingress takes for its route: any function that a [Route] can be, or a [Keyed] one.
+type Routing[T any] interface {
+	~func(r Record[T], to *Router) error
+}
+
+// Keyed is a [Route] that tells its targets before the first record: Run holds them against the functions.
+type Keyed[T any] func(r Record[T], to *Router) error
+
 // ByKey is the usual route: a message with the record's value for each of the functions, to the instance that has the
-// record's key as its id.
-func ByKey[T any](functions ...statefun.TypeName) Route[T] {
+// record's key as its id. Run refuses a function that nobody serves.
+func ByKey[T any](functions ...statefun.TypeName) Keyed[T] {
 	return func(r Record[T], to *Router) error {
+		if to.targets != nil {
+			*to.targets = append([]statefun.TypeName{}, functions...)
+			return nil
+		}
 		if !r.HasKey() {
 			return fmt.Errorf("it has no key, which is the id of its targets (%s): produce it with a UTF-8 key", names(functions))
 		}
@@ -89,8 +101,9 @@ func ByKey[T any](functions ...statefun.TypeName) Route[T] {
 // A Router takes what a [Route] makes of a record. It is of that record alone and cannot be kept.
 type Router struct {
 	to       func(target protocol.Address, argument []byte)
-	argument *[]byte // of the message that is sent
-	err      error   // the first
+	argument *[]byte              // of the message that is sent
+	err      error                // the first
+	targets  *[]statefun.TypeName // set to ask a Keyed for them
 }
 
 var errRouterOver = errors.New("the Router was used after its Route had returned")

@@ -8,6 +8,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/admin"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/worker"
 )
 
@@ -26,7 +27,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer close(a.ended)
 	defer a.appender.stop() // also when nothing has begun: it answers those that wait
 	if err := a.run(ctx, d); err != nil {
-		return fmt.Errorf("run application %s: %w", a.id, err)
+		return fmt.Errorf("run application %s: %w", a.id, naming.ForProgram(err))
 	}
 	return nil
 }
@@ -37,7 +38,7 @@ func (a *App) run(ctx context.Context, d *draft) error {
 		return err
 	}
 	for _, p := range append(m.Warnings, m.Notes()...) {
-		a.log.Warn(p.Error())
+		a.log.Warn(naming.ForProgram(p).Error())
 	}
 	if a.options.DevBroker {
 		b, local, err := a.startDevBroker(ctx, m)

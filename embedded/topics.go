@@ -13,7 +13,7 @@ type TopicIngress struct{ src source }
 
 // Topics makes an ingress of Kafka topics, whose records have a key that may be anything and a value of the type. A fresh
 // application begins to read at the end of the topics, unless From… says otherwise.
-func Topics[T any](id statefun.TypeName, t statefun.Type[T], route Route[T], topics ...string) *TopicIngress {
+func Topics[T any, R Routing[T]](id statefun.TypeName, t statefun.Type[T], route R, topics ...string) *TopicIngress {
 	in := &TopicIngress{}
 	open(&in.src, id, t, route)
 	in.src.topics = slices.Clone(topics)

@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/statefun"
@@ -22,23 +24,58 @@ type NotOwned = worker.NotOwned
 // ErrRestoring says that this process owns the instance and is not done restoring its partition: ask again in a moment.
 var ErrRestoring = worker.ErrRestoring
 
+// startLook is how often a View looks whether the application has become ready: a worker tells it to nobody.
+const startLook = 5 * time.Millisecond
+
 // View reads the state of an instance: what was committed last, never what a transaction has under way, and never old state
 // of a partition that this process had before. It is there for instances whose partition this process owns. The error is a
 // [*NotOwned] for others, and [ErrRestoring] for a moment after their partition has come here.
+//
+// Until Run has begun, and the application is [App.Ready] for the first time, View waits. When ctx is done before, the
+// error wraps its error and says what was waited for; it is [ErrStopped] when Run has ended.
 func (a *App) View(ctx context.Context, of statefun.Address) (View, error) {
 	namespace, name, err := of.Type.Split()
 	if err != nil {
 		return View{}, fmt.Errorf("view %s: %w", of, err)
 	}
-	w, err := a.running()
-	if err != nil {
+	if err := a.awaitStart(ctx); err != nil {
 		return View{}, fmt.Errorf("view %s: %w", of, err)
 	}
-	v, err := w.View(ctx, protocol.Address{Type: protocol.TypeName{Namespace: namespace, Name: name}, ID: of.ID})
-	if err != nil {
+	v, err := a.worker.View(ctx, protocol.Address{Type: protocol.TypeName{Namespace: namespace, Name: name}, ID: of.ID})
+	switch {
+	case errors.Is(err, worker.ErrNotRunning): // it was, so it has ended
+		return View{}, fmt.Errorf("view %s: %w", of, ErrStopped)
+	case err != nil:
 		return View{}, err
 	}
 	return View{of, v}, nil
+}
+
+// awaitStart waits for the first time that the application is ready. After that a partition that comes is told of at once:
+// the instance may be asked for elsewhere meanwhile.
+func (a *App) awaitStart(ctx context.Context) error {
+	if a.started.Load() {
+		_, err := a.running()
+		return err
+	}
+	ticker := time.NewTicker(startLook)
+	defer ticker.Stop()
+	for {
+		waited := a.Ready()
+		switch {
+		case waited == nil:
+			a.started.Store(true)
+			return nil
+		case errors.Is(waited, ErrStopped):
+			return waited
+		}
+		select {
+		case <-ticker.C:
+		case <-a.ended:
+		case <-ctx.Done():
+			return fmt.Errorf("the application is not ready: %w: %w", waited, ctx.Err())
+		}
+	}
 }
 
 // Of is the instance that the view is of.

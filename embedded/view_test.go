@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,10 +13,20 @@ import (
 
 func TestAViewShowsCommittedState(t *testing.T) {
 	app, names := counterApp(quiet(t))
-	if _, err := app.View(within(t), greeterType.At("Ada")); err == nil || !strings.Contains(err.Error(), "Run has not begun") {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := app.View(over, greeterType.At("Ada")); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "not ready: Run has not begun") {
 		t.Errorf("before Run: %v", err)
 	}
+	early := make(chan error, 1)
+	go func() {
+		_, err := app.View(within(t), greeterType.At("Ada"))
+		early <- err
+	}()
 	stop := start(t, app)
+	if err := <-early; err != nil {
+		t.Errorf("asked for before Run: %v", err)
+	}
 	for range 3 {
 		if err := names.Append(within(t), "Ada", nil); err != nil {
 			t.Fatal(err)
@@ -50,6 +61,21 @@ func TestAViewShowsCommittedState(t *testing.T) {
 	stop()
 	if _, err := app.View(within(t), greeterType.At("Ada")); !errors.Is(err, embedded.ErrStopped) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestAViewIsToldThatRunEndedBeforeItBegan(t *testing.T) {
+	app := embedded.New("greeter", embedded.Options{})
+	asked := make(chan error, 1)
+	go func() {
+		_, err := app.View(within(t), greeterType.At("Ada"))
+		asked <- err
+	}()
+	if err := app.Run(within(t)); err == nil {
+		t.Error("an application of nothing runs")
+	}
+	if err := <-asked; !errors.Is(err, embedded.ErrStopped) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -127,7 +127,7 @@ func (c *Caller) exchange(ctx context.Context, cn *conn, t *target, request []by
 	if !c.watches.add(ctx, cn) {
 		return nil, &Error{Kind: KindCancelled, Err: ctx.Err()}
 	}
-	body, failure := c.roundTrip(cn, t.head, request, now, deadline)
+	body, failure := c.roundTrip(ctx, cn, t.head, request, now, deadline)
 	if c.watches.remove(cn) {
 		cn.keep = false
 		if failure != nil {
@@ -138,7 +138,7 @@ func (c *Caller) exchange(ctx context.Context, cn *conn, t *target, request []by
 	return body, failure
 }
 
-func (c *Caller) roundTrip(cn *conn, head, request []byte, now, deadline time.Time) ([]byte, *Error) {
+func (c *Caller) roundTrip(ctx context.Context, cn *conn, head, request []byte, now, deadline time.Time) ([]byte, *Error) {
 	if err := cn.begin(&c.rules, now, deadline); err != nil {
 		return nil, failed(writing, err, deadline)
 	}
@@ -154,10 +154,14 @@ func (c *Caller) roundTrip(cn *conn, head, request []byte, now, deadline time.Ti
 	if failure := c.judge(cn); failure != nil {
 		return nil, failure
 	}
+	room := &cn.answer.body.share
+	*room = share{bodies: c.bodies, ctx: ctx, deadline: deadline}
+	defer room.close()
 	body, err := cn.answer.readBody(c.rules.answerBytes)
 	if err != nil {
 		return nil, failed(reading, err, deadline)
 	}
+	c.bodies.read(len(body))
 	cn.keep = cn.answer.reusable()
 	return body, nil
 }

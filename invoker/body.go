@@ -29,6 +29,7 @@ type body struct {
 	read    int64 // so far, encoded
 	limit   int64
 	failed  error // of the connection or the framing, not of what a decoder makes of it
+	share   share // of the heap
 }
 
 // piece returns how many bytes of the body come in one piece, -1 when nobody knows, and io.EOF at the end.
@@ -194,10 +195,14 @@ func (b *body) all() ([]byte, error) {
 		}
 		var m int
 		if n < 0 {
-			got = roomToRead(got)
+			if got, err = b.roomToRead(got); err != nil {
+				return nil, err
+			}
 			m, err = b.r.Read(got[len(got):cap(got)])
 		} else {
-			got = room(got, n, b.chunked)
+			if got, err = b.room(got, n); err != nil {
+				return nil, err
+			}
 			m, err = io.ReadFull(b.r, got[len(got):min(int64(cap(got)), int64(len(got))+n)])
 		}
 		got = got[:len(got)+m]
@@ -208,24 +213,33 @@ func (b *body) all() ([]byte, error) {
 }
 
 // room makes room behind got for the n bytes of a piece, or for so many of them as can be trusted to come.
-func room(got []byte, n int64, more bool) []byte {
+func (b *body) room(got []byte, n int64) ([]byte, error) {
 	have, used := int64(cap(got)), int64(len(got))
 	if have-used >= min(n, trustBytes) {
-		return got
+		return got, nil
 	}
 	size := min(used+n, max(used+trustBytes, 2*have))
-	if more { // many small pieces must not copy the whole each time
+	if b.chunked { // many small pieces must not copy the whole each time
 		size = max(size, 2*have)
 	}
-	return append(make([]byte, 0, size), got...)
+	return b.moved(got, size)
 }
 
 // roomToRead makes room behind got when nobody knows how much will come.
-func roomToRead(got []byte) []byte {
+func (b *body) roomToRead(got []byte) ([]byte, error) {
 	if len(got) < cap(got) {
-		return got
+		return got, nil
 	}
-	return append(make([]byte, 0, max(readerBytes, 2*cap(got))), got...)
+	return b.moved(got, int64(max(readerBytes, 2*cap(got))))
+}
+
+// moved gives got in memory of so many bytes, once there is room for it.
+func (b *body) moved(got []byte, size int64) ([]byte, error) {
+	if err := b.share.grow(size); err != nil {
+		b.failed = err
+		return nil, err
+	}
+	return append(make([]byte, 0, size), got...), nil
 }
 
 var gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
@@ -244,7 +258,9 @@ func (a *answer) decode() ([]byte, error) {
 	}
 	got := []byte{}
 	for err == nil {
-		got = roomToRead(got)
+		if got, err = b.roomToRead(got); err != nil {
+			return nil, err
+		}
 		var n int
 		n, err = source.Read(got[len(got):cap(got)])
 		got = got[:len(got)+n]

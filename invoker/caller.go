@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -42,13 +41,13 @@ type Caller struct {
 }
 
 // New returns a caller for the endpoint. It reads the certificates that the endpoint names, and refuses
-// time-outs and URLs that cannot work. It connects to nothing. m and log may be nil.
-func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
+// time-outs and URLs that cannot work. It connects to nothing.
+func New(e *module.Endpoint, s Shared) (*Caller, error) {
 	r, err := newRules(e)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.Functions, err)
 	}
-	c := &Caller{calls: newCalls(e, r, m, log), pools: map[destination]*pool{}, names: newNames()}
+	c := &Caller{calls: newCalls(e, r, s), pools: map[destination]*pool{}, names: newNames()}
 	c.once = c.attempt
 	c.begin()
 	c.targets.Store(&map[protocol.TypeName]*target{})
@@ -64,13 +63,14 @@ func New(e *module.Endpoint, m *Metrics, log *slog.Logger) (*Caller, error) {
 
 // Call sends one request to the function of an address and returns the body of its answer, which is the caller's.
 // It tries again by the rules of the endpoint's transport until the endpoint's budget or its number of
-// attempts is used up, or its circuit is open; the error is then an *Error. It returns at once when ctx is done.
+// attempts is used up, or its circuit is open; the error is then an *Error. It returns at once when ctx is done. What it
+// returns has room in the Shared.Bodies until the caller says there that it is applied.
 func (c *Caller) Call(ctx context.Context, address protocol.Address, request []byte) ([]byte, error) {
 	begin := time.Now()
 	t, err := c.target(address.Type)
 	if err != nil {
 		c.circuit.Abandoned(begin, time.Now())
-		return nil, &Error{Kind: KindURL, URL: c.endpoint.URLPathTemplate, Err: err}
+		return nil, &Error{Kind: KindURL, URL: c.endpoint.Shown(), Err: err}
 	}
 	return c.call(ctx, address, t, request, begin)
 }

@@ -75,7 +75,7 @@ func (e events) WithGroup(string) slog.Handler      { return e }
 func TestE5_RefusedConnectionsAreTriedUntilTheServerIsThere(t *testing.T) {
 	path := t.TempDir() + "/f.sock"
 	log := make(events, 1000)
-	c, err := New(endpointAt("http+unix://"+path, async()), nil, slog.New(log))
+	c, err := New(endpointAt("http+unix://"+path, async()), Shared{Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestE8_AFullPoolFailsTheCallAndLosesNoConnection(t *testing.T) {
 	tr.Call = time.Minute
 	e := endpointAt(s.url(), tr)
 	e.MaxAttempts = 2
-	c, err := New(e, nil, nil)
+	c, err := New(e, Shared{})
 	if err != nil {
 		t.Fatal(err)
 	}

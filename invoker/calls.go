@@ -17,6 +17,7 @@ type calls struct {
 	endpoint *module.Endpoint
 	rules    rules
 	metrics  *Metrics
+	bodies   *Bodies
 	log      *slog.Logger
 	closed   chan struct{}
 	circuit  Circuit
@@ -26,15 +27,22 @@ type calls struct {
 	once func(ctx context.Context, t *target, request []byte, now, deadline time.Time) ([]byte, *Error)
 }
 
-// newCalls returns calls without a way to make them. m and log may be nil.
-func newCalls(e *module.Endpoint, r rules, m *Metrics, log *slog.Logger) calls {
-	if m == nil {
-		m = NewMetrics(nil)
+// Shared is what the callers of all endpoints of a worker have in common. Each of it may be nil.
+type Shared struct {
+	Metrics *Metrics
+	Bodies  *Bodies
+	Log     *slog.Logger
+}
+
+// newCalls returns calls without a way to make them.
+func newCalls(e *module.Endpoint, r rules, s Shared) calls {
+	if s.Metrics == nil {
+		s.Metrics = NewMetrics(nil)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
 	}
-	return calls{endpoint: e, rules: r, metrics: m, log: log, closed: make(chan struct{}), seed: maphash.MakeSeed()}
+	return calls{endpoint: e, rules: r, metrics: s.Metrics, bodies: s.Bodies, log: s.Log, closed: make(chan struct{}), seed: maphash.MakeSeed()}
 }
 
 // begin shows the circuit, once the calls are where they stay.
@@ -82,6 +90,7 @@ func (c *calls) call(ctx context.Context, address protocol.Address, t *target, r
 			c.circuit.trouble()
 			defer c.circuit.eased()
 		}
+		failure.Attempts = attempt // its text says it
 		c.sayRetried(t, attempt, wait, failure)
 		if failure.Down = c.sleep(ctx, wait); failure.Down {
 			return nil, c.give(t, failure, attempt)
@@ -134,7 +143,7 @@ func (c *calls) circuitChanged(change circuitChange) {
 	switch {
 	case change.to == CircuitOpen && change.from == CircuitClosed:
 		c.log.Warn("endpoint is down, its circuit opens: its inputs wait on disk, and one call at a time looks whether it is back",
-			"endpoint", name, "url", c.endpoint.URLPathTemplate, "kind", change.cause.Kind, "error", change.cause.Err)
+			"endpoint", name, "url", c.endpoint.Shown(), "kind", change.cause.Kind, "error", change.cause.Err)
 	case change.to == CircuitOpen:
 		c.log.Warn("endpoint is down again, its circuit opens anew", "endpoint", name, "kind", change.cause.Kind, "error", change.cause.Err)
 	case change.to == CircuitRamping:

@@ -45,7 +45,7 @@ func TestCancellingEndsACallAtOnce(t *testing.T) {
 	})
 	t.Run("between two attempts", func(t *testing.T) {
 		log := make(events, 1000)
-		c, err := New(endpointAt("http+unix:///nowhere/x.sock", async()), nil, slog.New(log))
+		c, err := New(endpointAt("http+unix:///nowhere/x.sock", async()), Shared{Log: slog.New(log)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestAContextThatIsDoneOrHasADeadline(t *testing.T) {
 
 func TestCloseEndsFurtherAttempts(t *testing.T) {
 	log := make(events, 1000)
-	c, err := New(endpointAt("http+unix:///nowhere/x.sock", async()), nil, slog.New(log))
+	c, err := New(endpointAt("http+unix:///nowhere/x.sock", async()), Shared{Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -340,7 +340,7 @@ func TestManyCallsMeetAnEndpointThatIsDown(t *testing.T) {
 	s := serveRaw(t, "tcp", each(ok("hello")))
 	m, said := NewMetrics(prometheus.NewRegistry()), &strings.Builder{}
 	e := endpointAt(s.url(), async())
-	c, err := New(e, m, slog.New(slog.NewTextHandler(said, nil)))
+	c, err := New(e, Shared{Metrics: m, Log: slog.New(slog.NewTextHandler(said, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func TestE15_AnAnswerTooLargeIsNotReadIntoMemory(t *testing.T) {
 			tr.PayloadMaxBytes = 1 << 20
 			e := endpointAt(s.url(), tr)
 			e.MaxAttempts = 1
-			c, err := New(e, nil, nil)
+			c, err := New(e, Shared{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +221,7 @@ func TestAReusedConnectionThatEndedIsReplacedAtOnce(t *testing.T) {
 			m := NewMetrics(prometheus.NewRegistry())
 			e := endpointAt(s.url(), okhttp())
 			e.MaxAttempts = 1
-			c, err := New(e, m, nil)
+			c, err := New(e, Shared{Metrics: m})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestAReusedConnectionThatEndedIsReplacedAtOnce(t *testing.T) {
 		s := serveRaw(t, "tcp", func(s *rawServer, _ net.Conn, r *bufio.Reader) { s.readRequest(r) })
 		e := endpointAt(s.url(), okhttp())
 		e.MaxAttempts = 3
-		c, _ := New(e, nil, nil)
+		c, _ := New(e, Shared{})
 		defer c.Close()
 		if e := fails(t, c, KindClosed); e.Attempts != 3 || s.requests.Load() != 3 {
 			t.Errorf("%v; %d requests", e, s.requests.Load())
@@ -256,7 +256,7 @@ func TestAReusedConnectionThatEndedIsReplacedAtOnce(t *testing.T) {
 		})
 		e := endpointAt(s.url(), okhttp())
 		e.MaxAttempts = 1
-		c, _ := New(e, nil, nil)
+		c, _ := New(e, Shared{})
 		defer c.Close()
 		call(t, c, "hello")
 		fails(t, c, KindClosed)
@@ -304,7 +304,7 @@ func TestGarbageIsAnErrorAndNeverHangs(t *testing.T) {
 			s := serveRaw(t, "tcp", each(answer))
 			e := endpointAt(s.url(), async())
 			e.MaxAttempts = 2
-			c, err := New(e, nil, nil)
+			c, err := New(e, Shared{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -326,7 +326,7 @@ func TestMaxAttemptsEndsACallBeforeItsBudget(t *testing.T) {
 	m := NewMetrics(prometheus.NewRegistry())
 	e := endpointAt(s.url(), okhttp())
 	e.MaxAttempts = 4
-	c, err := New(e, m, nil)
+	c, err := New(e, Shared{Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestMaxAttemptsEndsACallBeforeItsBudget(t *testing.T) {
 func TestAnEndpointWhoseAttemptsFailIsNamedOnceAMinute(t *testing.T) {
 	var said bytes.Buffer
 	e := &module.Endpoint{Functions: module.Pattern{Namespace: "ns", Name: "f"}, URLPathTemplate: "http://127.0.0.1:1/f", Transport: within(10*time.Second, okhttp()), MaxAttempts: 3}
-	c, err := New(e, nil, slog.New(slog.NewTextHandler(&said, nil)))
+	c, err := New(e, Shared{Log: slog.New(slog.NewTextHandler(&said, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package invoker
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -28,9 +27,9 @@ type InProcess struct {
 	mu      sync.Mutex // for the replacing
 }
 
-// NewInProcess returns a caller of f for the endpoint. m and log may be nil.
-func NewInProcess(e *module.Endpoint, f Function, m *Metrics, log *slog.Logger) *InProcess {
-	p := &InProcess{calls: newCalls(e, inProcessRules(e), m, log), function: f}
+// NewInProcess returns a caller of f for the endpoint.
+func NewInProcess(e *module.Endpoint, f Function, s Shared) *InProcess {
+	p := &InProcess{calls: newCalls(e, inProcessRules(e), s), function: f}
 	p.once = p.attempt
 	p.targets.Store(&map[protocol.TypeName]*target{})
 	p.begin()
@@ -54,6 +53,9 @@ func (p *InProcess) attempt(ctx context.Context, t *target, request []byte, _, d
 	answer, failure := p.function.call(bounded, t.name, request)
 	if failure == nil && int64(len(answer)) > p.rules.answerBytes {
 		return nil, &Error{Kind: KindAnswerTooLarge, Err: fmt.Errorf("%w: it has %d bytes, %d are allowed", errAnswerTooLarge, len(answer), p.rules.answerBytes)}
+	}
+	if failure == nil {
+		p.bodies.read(len(answer))
 	}
 	return answer, failure
 }

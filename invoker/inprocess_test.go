@@ -59,7 +59,7 @@ func failureOf(t *testing.T, err error) *Error {
 func TestAFunctionInProcessGetsItsTypeAndItsRequest(t *testing.T) {
 	p := NewInProcess(here(), func(_ context.Context, fn protocol.TypeName, request []byte) ([]byte, error) {
 		return append([]byte(fn.String()+" "), request...), nil
-	}, nil, nil)
+	}, Shared{})
 	if got, err := p.Call(t.Context(), anybody, []byte("request")); err != nil || string(got) != anybody.Type.String()+" request" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -68,7 +68,7 @@ func TestAFunctionInProcessGetsItsTypeAndItsRequest(t *testing.T) {
 func TestAFailedFunctionInProcessIsTriedAgainWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var called atomic.Int64
-		p := NewInProcess(here(), failsFor(3, &called), nil, nil)
+		p := NewInProcess(here(), failsFor(3, &called), Shared{})
 		began := time.Now()
 		if got, err := p.Call(t.Context(), anybody, []byte("r")); err != nil || string(got) != "r" {
 			t.Fatalf("%q, %v", got, err)
@@ -103,7 +103,7 @@ func TestAttemptsInProcessHaveTheirLimits(t *testing.T) {
 				e := here()
 				e.MaxAttempts, e.Transport.Call, e.OnFailure = tt.attempts, tt.budget, tt.onFailure
 				began := time.Now()
-				_, err := NewInProcess(e, failsFor(1000, &called), nil, nil).Call(t.Context(), anybody, nil)
+				_, err := NewInProcess(e, failsFor(1000, &called), Shared{}).Call(t.Context(), anybody, nil)
 				took := time.Since(began)
 				if f := failureOf(t, err); f.Kind != KindFunction || int64(f.Attempts) != called.Load() || took > tt.ends || took < tt.ends/2 && tt.attempts == 0 {
 					t.Errorf("it ends after %v with %v", took, err)
@@ -124,7 +124,7 @@ func TestTheBudgetIsTheDeadlineOfTheContext(t *testing.T) {
 			left = time.Until(at)
 			<-ctx.Done()
 			return nil, ctx.Err()
-		}, nil, nil)
+		}, Shared{})
 		_, err := p.Call(t.Context(), anybody, nil)
 		if f := failureOf(t, err); f.Kind != KindCallTimeout || left != time.Minute || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, with %v at first", err, left)
@@ -136,7 +136,7 @@ func TestTheBudgetIsTheDeadlineOfTheContext(t *testing.T) {
 				t.Errorf("a call without a budget ends at %v", at)
 			}
 			return nil, nil
-		}, nil, nil)
+		}, Shared{})
 		if _, err := p.Call(t.Context(), anybody, nil); err != nil {
 			t.Error(err)
 		}
@@ -150,7 +150,7 @@ func TestAnAbandonedCallInProcessIsNoFailure(t *testing.T) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}, nil, nil)
+	}, Shared{})
 	_, err := p.Call(ctx, anybody, nil)
 	if f := failureOf(t, err); f.Kind != KindCancelled || f.Attempts != 1 {
 		t.Errorf("%v", err)
@@ -182,7 +182,7 @@ func showPanic(t *testing.T, f Function, cause error) {
 	var said bytes.Buffer
 	e := here()
 	e.MaxAttempts = 3
-	p := NewInProcess(e, f, nil, slog.New(slog.NewTextHandler(&said, nil)))
+	p := NewInProcess(e, f, Shared{Log: slog.New(slog.NewTextHandler(&said, nil))})
 	for call := 1; call <= 2; call++ {
 		_, err := p.Call(t.Context(), anybody, nil)
 		if f := failureOf(t, err); f.Kind != KindPanic || f.Attempts != 3 || !errors.Is(err, cause) {
@@ -200,7 +200,7 @@ func showPanic(t *testing.T, f Function, cause error) {
 func TestAnAnswerInProcessHasALimit(t *testing.T) {
 	e := here()
 	e.MaxAttempts, e.Transport.PayloadMaxBytes = 1, 10
-	_, err := NewInProcess(e, func(context.Context, protocol.TypeName, []byte) ([]byte, error) { return make([]byte, 11), nil }, nil, nil).Call(t.Context(), anybody, nil)
+	_, err := NewInProcess(e, func(context.Context, protocol.TypeName, []byte) ([]byte, error) { return make([]byte, 11), nil }, Shared{}).Call(t.Context(), anybody, nil)
 	if f := failureOf(t, err); f.Kind != KindAnswerTooLarge || !strings.Contains(err.Error(), "11 bytes") {
 		t.Errorf("%v", err)
 	}
@@ -221,7 +221,7 @@ func TestNoFailureInProcessOpensTheCircuit(t *testing.T) {
 		} {
 			e := here()
 			e.MaxAttempts = 2
-			p := NewInProcess(e, f, nil, nil)
+			p := NewInProcess(e, f, Shared{})
 			for i := range 3 * failingToOpen {
 				_, err := p.Call(t.Context(), protocol.Address{Type: anybody.Type, ID: fmt.Sprint(i)}, nil)
 				if f := failureOf(t, err); f.Down || p.Circuit().Open() || !p.Circuit().Allows(time.Now(), 100) {
@@ -233,7 +233,7 @@ func TestNoFailureInProcessOpensTheCircuit(t *testing.T) {
 }
 
 func TestTypesBeyondTheLimitAreMeasuredTogetherInProcess(t *testing.T) {
-	p := NewInProcess(here(), func(_ context.Context, fn protocol.TypeName, _ []byte) ([]byte, error) { return []byte(fn.Name), nil }, nil, nil)
+	p := NewInProcess(here(), func(_ context.Context, fn protocol.TypeName, _ []byte) ([]byte, error) { return []byte(fn.Name), nil }, Shared{})
 	for i := range maxTargets + 10 {
 		name := fmt.Sprint("f", i)
 		if got, err := p.Call(t.Context(), protocol.Address{Type: protocol.TypeName{Namespace: "example", Name: name}}, nil); err != nil || string(got) != name {
@@ -249,7 +249,7 @@ func TestACallInProcessAllocatesItsContextOnly(t *testing.T) {
 	for _, budget := range []time.Duration{0, time.Minute} {
 		e := here()
 		e.Transport.Call = budget
-		p := NewInProcess(e, func(_ context.Context, _ protocol.TypeName, request []byte) ([]byte, error) { return request, nil }, nil, nil)
+		p := NewInProcess(e, func(_ context.Context, _ protocol.TypeName, request []byte) ([]byte, error) { return request, nil }, Shared{})
 		request := make([]byte, 200)
 		ctx := t.Context()
 		if n := testing.AllocsPerRun(1000, func() {

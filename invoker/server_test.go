@@ -50,7 +50,7 @@ func endpointAt(url string, tr module.Transport) *module.Endpoint {
 
 func newCaller(tb testing.TB, url string, tr module.Transport) *Caller {
 	tb.Helper()
-	c, err := New(endpointAt(url, tr), nil, nil)
+	c, err := New(endpointAt(url, tr), Shared{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -33,18 +33,28 @@ type target struct {
 }
 
 func (c *Caller) newTarget(u *url.URL, d destination) *target {
-	return &target{at: u, url: u.Redacted(), to: d, head: requestHead(requestTarget(u), hostHeader(u), c.rules.acceptEncoding)}
+	return &target{at: u, url: shown(u), to: d, head: requestHead(requestTarget(u), hostHeader(u), c.rules.acceptEncoding)}
+}
+
+// shown is a URL for errors: without the password and the query, which may hold a key.
+func shown(u *url.URL) string {
+	bare := *u
+	bare.RawQuery, bare.ForceQuery = "", false
+	if u.RawQuery != "" {
+		return bare.Redacted() + "?…"
+	}
+	return bare.Redacted()
 }
 
 // resolve says where a function type is called.
 func (c *Caller) resolve(fn protocol.TypeName) (*url.URL, destination, error) {
 	u, err := c.endpoint.URL(fn)
 	if err != nil {
-		return nil, destination{}, fmt.Errorf("urlPathTemplate %q: %w", c.endpoint.URLPathTemplate, err)
+		return nil, destination{}, fmt.Errorf("urlPathTemplate %q: %w", c.endpoint.Shown(), err)
 	}
 	d, err := destinationOf(u)
 	if err != nil {
-		return nil, destination{}, fmt.Errorf("urlPathTemplate %q: %w", c.endpoint.URLPathTemplate, err)
+		return nil, destination{}, fmt.Errorf("urlPathTemplate %q: %w", c.endpoint.Shown(), err)
 	}
 	return u, d, nil
 }

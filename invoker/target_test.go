@@ -74,7 +74,7 @@ func TestEndpointsThatCannotWorkAreRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := New(endpointAt(tt.url, tt.transport), nil, nil)
+			_, err := New(endpointAt(tt.url, tt.transport), Shared{})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "endpoint example/*") {
 				t.Fatalf("error %v, want one with %q", err, tt.want)
 			}

@@ -141,7 +141,7 @@ func TestTLS(t *testing.T) {
 			e := endpointAt(tt.server.URL, tr)
 			e.File = filepath.Join(dir, "module.yaml")
 			e.MaxAttempts = 1
-			c, err := New(e, nil, nil)
+			c, err := New(e, Shared{})
 			if err != nil {
 				t.Fatal(err)
 			}

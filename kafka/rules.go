@@ -3,6 +3,8 @@ package kafka
 import (
 	"math"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // Reasons that several properties share.
@@ -65,7 +67,7 @@ var rules = map[string]rule{
 	"max.poll.interval.ms":          ignored(reading, "reading never waits for a function"),
 	"max.poll.records":              ignored(reading, ownBounds),
 	"partition.assignment.strategy": ignored(reading, ownGroup),
-	"group.instance.id":             ignored(reading, "--worker-id stands for it"),
+	"group.instance.id":             ignored(reading, naming.WorkerID.String()+" stands for it"),
 	"group.protocol":                ignored(reading, ownGroup),
 	"group.remote.assignor":         ignored(reading, ownGroup),
 	"exclude.internal.topics":       ignored(reading, "topics are read by name"),

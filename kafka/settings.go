@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // Settings say how clients are opened. They hold secrets only inside the client's options, which do not print.
@@ -34,7 +35,7 @@ func NewSettings(brokers []string, props []module.Property) (Settings, error) {
 		brokers = d.brokers
 	}
 	if len(brokers) == 0 {
-		d.problem(module.Property{}, "no broker is named", "give --brokers, or an address in the module")
+		d.problem(module.Property{}, "no broker is named", "give "+naming.Brokers.String()+", or an address in the module")
 	}
 	if len(d.problems) > 0 {
 		module.SortProblems(d.problems)

@@ -81,7 +81,7 @@ func TestProblems(t *testing.T) {
 
 func TestNoBrokerIsAProblem(t *testing.T) {
 	_, err := NewSettings(nil, nil)
-	if got, want := problemLines(err), "no broker is named (give --brokers, or an address in the module)"; got != want {
+	if got, want := problemLines(err), "no broker is named (give --brokers / Options.Brokers, or an address in the module)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
@@ -14,11 +15,11 @@ func (p Position) where() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 // check looks at what only the documents of all files together can show.
 func (r *reader) check() {
 	whole := r.whole()
-	clean := len(r.problems) == 0 // an endpoint that could not be read must not be called missing
-	if len(r.module.Ingresses) == 0 && clean {
+	clean := len(r.problems) == 0
+	if len(r.module.Ingresses) == 0 && !r.lostIngresses {
 		r.report(whole, "no ingress is declared: nothing would ever be read", r.add("an ingress", kindIngress))
 	}
-	if len(r.module.Endpoints) == 0 && clean {
+	if len(r.module.Endpoints) == 0 && !r.lostEndpoints {
 		r.report(whole, "no endpoint is declared: there is no function to call", r.add("a function", kindEndpointV2))
 	}
 	if clean {
@@ -28,7 +29,7 @@ func (r *reader) check() {
 	r.clusters()
 	r.nameOwnTopics()
 	r.checkTopics()
-	if clean {
+	if len(r.module.Endpoints) > 0 && !r.lostEndpoints { // else a target may be that of one that is wrong
 		r.checkTargets()
 	}
 }
@@ -44,7 +45,7 @@ func (r *reader) add(part, kind string) string {
 // whole is the position of what is missing: the first file, or the program.
 func (r *reader) whole() Position {
 	if len(r.loaded) == 0 {
-		return Position{}
+		return r.at
 	}
 	return Position{File: r.loaded[0]}
 }
@@ -72,7 +73,7 @@ func (r *reader) identify() {
 	}
 }
 
-const giveID = "give an id in a document of kind " + kindApplication + " or with --application-id"
+var giveID = "give an id in a document of kind " + kindApplication + " or with " + naming.ApplicationID.String()
 
 // sharedGroup returns the consumer group of all ingresses, "" with a problem when there is not one.
 func (r *reader) sharedGroup() string {
@@ -138,9 +139,28 @@ func (r *reader) checkTargets() {
 		for _, t := range in.Topics {
 			r.checkTopicTargets(t, patterns)
 		}
+		r.checkRoutesTo(in)
 		if len(in.Topics) > 0 { // all topics of an ingress have the same routes
 			r.checkRoutes(in, in.Topics[0], patterns)
 		}
+	}
+}
+
+// checkRoutesTo refuses what checkTopicTargets warns of: a program is held to more than a module of StateFun's.
+func (r *reader) checkRoutesTo(in Ingress) {
+	var known []string
+	for _, e := range r.module.Endpoints {
+		known = append(known, e.Functions.String())
+	}
+	for _, fn := range in.RoutesTo {
+		if r.serves(fn) {
+			continue
+		}
+		hint := didYouMean(fn.String(), known)
+		if hint == "" {
+			hint = "the functions are " + strings.Join(known, ", ")
+		}
+		r.report(in.Position, fmt.Sprintf("ingress %s sends to %s, which no function of the application serves", in.ID, fn), hint)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // The application's cluster has its topics, its group and its transactions. Which one it is, in this order:
@@ -71,8 +73,8 @@ func (r *reader) clusters() {
 	case named || own == nil:
 		own = given
 	}
-	if len(m.Brokers) == 0 && r.parts && len(r.problems) == 0 { // in a file the address is a key that must be there
-		r.report(r.whole(), "no Kafka brokers are known", "give the program's application their addresses")
+	if len(m.Brokers) == 0 && r.parts && !r.lostIngresses { // in a file the address is a key that must be there
+		r.report(r.whole(), "no Kafka brokers are given", "give "+naming.Cluster.String()+", or a module with an address")
 	}
 	if r.opt.OneCluster || len(m.Brokers) == 0 {
 		return
@@ -85,7 +87,7 @@ func (r *reader) clusters() {
 	})
 	if differ != "" {
 		r.report(r.whole(), "the ingresses name several Kafka clusters ("+differ+"): which of them is the application's?",
-			"write brokers: host:port in a document of kind "+kindApplication+", or give --brokers")
+			"write brokers: host:port in a document of kind "+kindApplication+", or give "+naming.Brokers.String())
 	}
 }
 

@@ -1,15 +1,39 @@
 package module
 
 import (
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
 
 // javaProperty looks up a key in the text of a Java properties file; of a key given twice the later counts.
 func javaProperty(text, name string) (value string, found bool) {
+	eachJavaProperty(text, func(_ int, key, text string) {
+		if key == name {
+			value, found = text, true
+		}
+	})
+	return value, found
+}
+
+// ReadProperties reads the properties of a Kafka client from a file, as Kafka's own tools take it.
+func ReadProperties(path string) (list []Property, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the client properties: %w", err)
+	}
+	eachJavaProperty(string(text), func(line int, key, value string) {
+		list = append(list, Property{Key: key, Value: value, Position: Position{File: path, Line: line}})
+	})
+	return list, nil
+}
+
+// eachJavaProperty visits the properties of a text, each with the line that it begins on.
+func eachJavaProperty(text string, visit func(line int, key, value string)) {
 	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n")
 	for i := 0; i < len(lines); i++ {
-		line := strings.TrimLeft(lines[i], " \t\f")
+		number, line := i+1, strings.TrimLeft(lines[i], " \t\f")
 		if line == "" || line[0] == '#' || line[0] == '!' {
 			continue
 		}
@@ -18,16 +42,12 @@ func javaProperty(text, name string) (value string, found bool) {
 			line = line[:len(line)-1] + strings.TrimLeft(lines[i], " \t\f")
 		}
 		end := keyEnd(line)
-		if unescape(line[:end]) != name {
-			continue
-		}
 		rest := strings.TrimLeft(line[end:], " \t\f")
 		if rest != "" && (rest[0] == '=' || rest[0] == ':') {
 			rest = strings.TrimLeft(rest[1:], " \t\f")
 		}
-		value, found = unescape(rest), true
+		visit(number, unescape(line[:end]), unescape(rest))
 	}
-	return value, found
 }
 
 // continues reports whether a line ends with an odd number of backslashes: the next line belongs to it.

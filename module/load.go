@@ -53,6 +53,8 @@ func (r *reader) readAll(paths []string) {
 			r.readFile(file)
 		}
 	}
+	wrong := len(r.problems) > 0 // in whatever document: its kind may be what is wrong
+	r.lostEndpoints, r.lostIngresses = wrong, wrong
 }
 
 // finish checks what was read as a whole.
@@ -78,9 +80,12 @@ type reader struct {
 	problems []Problem
 	loaded   []string // files read so far
 	parts    bool     // there is more than files: what the program itself declares
-	explicit bool     // an application document was read
-	version  string   // of the legacy document that is being read; empty: it is of the component format
-	routers  []declaredRouter
+	at       Position // of the program that declares it
+	// lostEndpoints and lostIngresses say that there would be more of them, had they not been wrong.
+	lostEndpoints, lostIngresses bool
+	explicit                     bool   // an application document was read
+	version                      string // of the legacy document that is being read; empty: it is of the component format
+	routers                      []declaredRouter
 	// routed are the messages of the ingresses that have routers in place of targets.
 	routed      map[protocol.TypeName]protoreflect.MessageDescriptor
 	descriptors map[string]*protoregistry.Files // by the path of their file

@@ -23,6 +23,8 @@ type Module struct {
 	Sinks []Sink
 	// Brokers are the bootstrap addresses of the application's Kafka cluster, without duplicates.
 	Brokers []string
+	// Bare says that the parts are not known, see Bare.
+	Bare bool
 	// Warnings are problems that do not keep the module from running, sorted by position.
 	Warnings []Problem
 }
@@ -162,7 +164,9 @@ type Ingress struct {
 	AutoOffsetReset string
 	Startup         Startup
 	// Routed says that the program's own code makes the messages of the records, of all topics; those have no targets then.
-	Routed     bool
+	Routed bool
+	// RoutesTo are all targets of a Routed ingress, where its code tells them; empty: only the records do.
+	RoutesTo   []protocol.TypeName
 	Properties []Property
 	Position
 }

@@ -13,6 +13,12 @@ type Parts struct {
 	Ingresses   []Ingress
 	Egresses    []Egress
 	Sinks       []Sink
+	// At is the line that the application as a whole is made on.
+	At Position
+	// Problems are what the program has found wrong itself. LostEndpoints and LostIngresses say that something is not among
+	// the parts for one of them, so that nobody is told that it is missing.
+	Problems                     []Problem
+	LostEndpoints, LostIngresses bool
 }
 
 // A Sink is an egress that ends in the program's own code.

@@ -176,7 +176,7 @@ func TestPartsAreHeldToTheRulesOfFiles(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Assemble(nil, goodParts(), Options{}); !strings.Contains(problemLines(t, err), "no Kafka brokers are known") {
+	if _, err := Assemble(nil, goodParts(), Options{}); !strings.Contains(problemLines(t, err), "no Kafka brokers are given (give --brokers HOST:PORT,… / Options.Brokers, or for development Options.DevBroker") {
 		t.Errorf("without brokers: %v", err)
 	}
 }

@@ -44,6 +44,26 @@ func (e *Endpoint) URL(fn protocol.TypeName) (*url.URL, error) {
 	return parseURL(strings.ReplaceAll(e.URLPathTemplate, functionName, fn.Name))
 }
 
+// Shown is the URL template for people and logs: without the password and the query, which may hold a key.
+func (e *Endpoint) Shown() string {
+	text, query, _ := strings.Cut(e.URLPathTemplate, "?")
+	if query != "" {
+		text += "?…"
+	}
+	scheme, rest, _ := strings.Cut(text, "://")
+	authority, path, hasPath := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(authority, '@')
+	if at < 0 {
+		return text
+	}
+	user, _, _ := strings.Cut(authority[:at], ":")
+	text = scheme + "://" + user + ":xxxxx" + authority[at:]
+	if hasPath {
+		text += "/" + path
+	}
+	return text
+}
+
 var errNoScheme = errors.New("the URL has no scheme: begin it with http://, https:// or http+unix://")
 
 func parseURL(text string) (*url.URL, error) {

@@ -172,10 +172,10 @@ var egressProblems = map[string]problemCase{
 		`module.yaml:5: spec.deliverySemantic.transactionTimeoutMillis: "15min" is not a number of milliseconds (write transactionTimeout: 15min)`},
 	"ingresses of two clusters": {
 		strings.NewReplacer("tail/in", "tail/in2", "kafka:9092", "other:9092").Replace(tailIngress),
-		`module.yaml: the ingresses name several Kafka clusters (other:9092 of module.yaml:4, kafka:9092 of tail.yaml:7): which of them is the application's? (write brokers: host:port in a document of kind statefun-kafka.v1/application, or give --brokers)`},
+		`module.yaml: the ingresses name several Kafka clusters (other:9092 of module.yaml:4, kafka:9092 of tail.yaml:7): which of them is the application's? (write brokers: host:port in a document of kind statefun-kafka.v1/application, or give --brokers / Options.Brokers)`},
 	"two consumer groups": {
 		strings.NewReplacer("consumerGroupId: app", "consumerGroupId: b", "tail/in", "tail/in2", "topic: tail", "topic: t2").Replace(tailIngress),
-		`tail.yaml:7: consumerGroupId "app" differs from "b" of module.yaml:4: the application id cannot be taken from them (give an id in a document of kind statefun-kafka.v1/application or with --application-id)`},
+		`tail.yaml:7: consumerGroupId "app" differs from "b" of module.yaml:4: the application id cannot be taken from them (give an id in a document of kind statefun-kafka.v1/application or with --application-id / the id of embedded.New)`},
 	"one topic in two ingresses": {
 		strings.Replace(tailIngress, "tail/in", "tail/in2", 1),
 		`tail.yaml:10: topic tail is read by two ingresses, first at module.yaml:7: this is not supported in this version (give all its targets in one place)`},
@@ -219,7 +219,7 @@ func TestProblemsOfOneFile(t *testing.T) {
 			"module.yaml: no ingress is declared: nothing would ever be read (add a document of kind io.statefun.kafka.v1/ingress)"},
 		"a consumer group that topics cannot be named after": {
 			strings.Replace(tail, "Id: app", "Id: my app", 1),
-			`module.yaml:7: consumerGroupId: "my app" is not an application id: use letters, digits, dots, underscores and dashes, because topics are named after it (give an id in a document of kind statefun-kafka.v1/application or with --application-id)`},
+			`module.yaml:7: consumerGroupId: "my app" is not an application id: use letters, digits, dots, underscores and dashes, because topics are named after it (give an id in a document of kind statefun-kafka.v1/application or with --application-id / the id of embedded.New)`},
 		"an ingress on the mailbox": {
 			strings.Replace(tail, "topic: tail", "topic: app-mailbox", 1),
 			`module.yaml:10: topic app-mailbox belongs to the worker itself (name another topic, or give another application id)`},

@@ -13,19 +13,23 @@ import (
 // take takes in what a program declares. It is held to the rules that a file's keys are read by, and what is not given
 // has the defaults of files.
 func (r *reader) take(p Parts) {
-	r.parts = p.Application != nil || len(p.Endpoints)+len(p.Ingresses)+len(p.Egresses)+len(p.Sinks) > 0
+	r.problems, r.at = append(r.problems, p.Problems...), p.At
+	r.parts = p.Application != nil || len(p.Endpoints)+len(p.Ingresses)+len(p.Egresses)+len(p.Sinks)+len(p.Problems) > 0
 	if len(r.loaded) == 0 && !r.parts {
 		r.report(Position{}, "neither a module nor a part of one is given", "declare a function and an ingress, or name a module.yaml")
 	}
 	if p.Application != nil {
 		r.takeApplication(*p.Application)
 	}
+	endpoints, ingresses := r.module.Endpoints, r.module.Ingresses
 	for _, e := range p.Endpoints {
 		r.takeEndpoint(e)
 	}
 	for _, in := range p.Ingresses {
 		r.takeIngress(in)
 	}
+	r.lostEndpoints = r.lostEndpoints || p.LostEndpoints || len(r.module.Endpoints) < len(endpoints)+len(p.Endpoints)
+	r.lostIngresses = r.lostIngresses || p.LostIngresses || len(r.module.Ingresses) < len(ingresses)+len(p.Ingresses)
 	for _, e := range p.Egresses {
 		r.takeEgress(e)
 	}
@@ -106,7 +110,7 @@ func (r *reader) takeEndpoint(e Endpoint) {
 	if e.Transport.Kind == TransportInProcess {
 		blame(within("time-out of a call", e.Transport.Call, span{0, math.MaxInt64}))
 		if e.URLPathTemplate != "" {
-			r.report(e.Position, fmt.Sprintf("functions %s: are called in this program and have the URL %s", e.Functions, e.URLPathTemplate), "take one of both away")
+			r.report(e.Position, fmt.Sprintf("functions %s: are called in this program and have the URL %s", e.Functions, e.Shown()), "take one of both away")
 		}
 	} else {
 		blame(e.Transport.check())

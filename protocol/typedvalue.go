@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -38,6 +39,10 @@ func ParseTypedValue(b []byte) (typename string, hasValue bool, value []byte, er
 	return typeString(name), hasValue, value, nil
 }
 
+// errAnyValue refuses what the official parser reads as a value without a content: the sender has one, and it would be lost.
+var errAnyValue = errors.New("the value is a google.protobuf.Any, as functions of the 2.2 generation send it, and no TypedValue: " +
+	"give such a function to the worker in a module of version 2.0")
+
 func viewTypedValue(b []byte) (name []byte, hasValue bool, value []byte, err error) {
 	for len(b) > 0 {
 		var f field
@@ -51,6 +56,8 @@ func viewTypedValue(b []byte) (name []byte, hasValue bool, value []byte, err err
 			}
 		case f.isVarint(2):
 			hasValue = protowire.DecodeBool(f.varint)
+		case f.isBytes(2):
+			return nil, false, nil, errAnyValue
 		case f.isBytes(3):
 			value = f.value
 		}

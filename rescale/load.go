@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/changelog"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/router"
 	"github.com/statefun-kafka/statefun-kafka/state"
@@ -245,7 +246,7 @@ func (j *job) checkOffsets(ctx context.Context, s *source) error {
 		if len(words) == 4 && words[0] == metadataVersion && words[3] == "guess" {
 			continue // written with a barrier, before the rows were known
 		}
-		return refuse("topic %s partition %d: group %s is at offset %d, the application at %d, so somebody has changed the group's offset: put it back, or start the application once with --accept-offset-reset", p.topic, p.partition, j.ApplicationID, o.At, p.position)
+		return refuse("topic %s partition %d: group %s is at offset %d, the application at %d, so somebody has changed the group's offset: put it back, or start the application once with %s", p.topic, p.partition, j.ApplicationID, o.At, p.position, naming.AcceptOffsetReset)
 	}
 	return nil
 }

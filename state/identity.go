@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
@@ -65,7 +66,7 @@ type folder struct {
 func openFolder(o Options) (*folder, error) {
 	f := &folder{fs: o.FS, dir: o.Dir}
 	if err := f.make(); err != nil {
-		return nil, fmt.Errorf("make the state folder %s: %w: name one that can be written with --state-dir", f.dir, err)
+		return nil, fmt.Errorf("make the state folder %s: %w: name one that can be written with %s", f.dir, err, naming.StateDir)
 	}
 	if err := f.takeLock(); err != nil {
 		return nil, err
@@ -106,11 +107,11 @@ func (f *folder) takeLock() error {
 	lock, err := f.fs.Lock(f.path(lockFile))
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return fmt.Errorf("lock the state folder %s: %w: name a folder that can be written with --state-dir", f.dir, err)
+		return fmt.Errorf("lock the state folder %s: %w: name a folder that can be written with %s", f.dir, err, naming.StateDir)
 	}
 	if err != nil {
-		return fmt.Errorf("the state folder %s is in use by another process (%w): stop that process, or give each worker a folder of its own with --state-dir",
-			f.dir, err)
+		return fmt.Errorf("the state folder %s is in use by another process (%w): stop that process, or give each worker a folder of its own with %s",
+			f.dir, err, naming.StateDir)
 	}
 	f.lock = lock
 	return nil
@@ -157,12 +158,12 @@ func (f *folder) check(old Identity, o Options) error {
 			f.dir, old.Format, folderFormat)
 	}
 	if old.ApplicationID != o.ApplicationID {
-		return fmt.Errorf("the state folder %s belongs to application %q, not to %q: give each application a folder of its own with --state-dir",
-			f.dir, old.ApplicationID, o.ApplicationID)
+		return fmt.Errorf("the state folder %s belongs to application %q, not to %q: give each application a folder of its own with %s",
+			f.dir, old.ApplicationID, o.ApplicationID, naming.StateDir)
 	}
 	if otherCluster(old, o) && o.OtherCluster != WipeOtherCluster {
-		return fmt.Errorf("the state folder %s was filled from Kafka cluster %s, the brokers given are cluster %s: check --brokers, or name another folder with --state-dir, or remove this one (it is restored from the changelog)",
-			f.dir, old.ClusterID, o.ClusterID)
+		return fmt.Errorf("the state folder %s was filled from Kafka cluster %s, the brokers given are cluster %s: check %s, or name another folder with %s, or remove this one (it is restored from the changelog)",
+			f.dir, old.ClusterID, o.ClusterID, naming.Brokers, naming.StateDir)
 	}
 	return nil
 }
@@ -179,8 +180,8 @@ func (f *folder) checkUnclaimed() error {
 	} else if err != nil {
 		return fmt.Errorf("look into the state folder %s: %w", f.dir, err)
 	}
-	return fmt.Errorf("the state folder %s has a %s folder but no %s, so it may be another application's: remove the folder (it is restored from the changelog), or name another with --state-dir",
-		f.dir, dbFolder, identityFile)
+	return fmt.Errorf("the state folder %s has a %s folder but no %s, so it may be another application's: remove the folder (it is restored from the changelog), or name another with %s",
+		f.dir, dbFolder, identityFile, naming.StateDir)
 }
 
 // next returns the identity with this process written into it.

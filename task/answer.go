@@ -79,10 +79,11 @@ func (t *Task) Apply(c *Call, e *Effects, now time.Time) error {
 		}
 	}
 	t.mutate(c, e.Mutations, now)
-	for i := range m.taken {
+	taken := m.taken()
+	for i := range taken {
 		t.finishInput(m, &m.head[i])
 	}
-	m.drop(m.taken)
+	m.drop(taken)
 	t.served(m)
 	return nil
 }
@@ -104,7 +105,7 @@ func (t *Task) rid(m *Mailbox) {
 	if m.attempts > 0 {
 		t.troubled--
 	}
-	m.flight, m.taken, m.attempts = nil, 0, 0
+	m.flight, m.attempts = nil, 0
 	t.ready(m)
 	t.release(m)
 }
@@ -115,8 +116,8 @@ func (t *Task) Current(c *Call) bool { return c.Mailbox.flight == c }
 func (t *Task) mutate(c *Call, mutations []protocol.Mutation, now time.Time) {
 	for i := range mutations {
 		m := &mutations[i]
-		key := c.valueKey(m.Name)
-		spec := t.Registry.find(c.Target.Type, m.Name)
+		number, spec := t.Registry.numbered(c.Target.Type, m.Name)
+		key := c.keyOf(number, m.Name)
 		if m.Delete {
 			t.put(key, nil)
 			if spec.Mode != protocol.ExpireNone {
@@ -134,16 +135,19 @@ func (t *Task) mutate(c *Call, mutations []protocol.Mutation, now time.Time) {
 
 // restamp starts the clock anew of every state that lives on by being invoked and was not written.
 func (t *Task) restamp(c *Call, mutations []protocol.Mutation, now time.Time) {
+	var written map[string]bool // made for the first state that needs it: most functions have none
 	for i := range c.states {
 		k := &c.states[i]
 		if !k.present || k.spec.Mode != protocol.ExpireAfterInvoke {
 			continue
 		}
-		written := false
-		for j := range mutations {
-			written = written || mutations[j].Name == k.spec.Name
+		if written == nil {
+			written = make(map[string]bool, len(mutations))
+			for j := range mutations {
+				written[mutations[j].Name] = true
+			}
 		}
-		if !written {
+		if !written[k.spec.Name] {
 			t.stamp(c.Target, &k.spec, now)
 		}
 	}
@@ -158,7 +162,7 @@ func (t *Task) stamp(a protocol.Address, spec *protocol.StateSpec, now time.Time
 // nobody's position, and keep their order.
 func (t *Task) Failed(c *Call, retryAt time.Time) {
 	m := c.Mailbox
-	m.flight, m.taken = nil, 0
+	m.flight = nil
 	if m.attempts == 0 {
 		t.troubled++
 	}
@@ -182,10 +186,11 @@ func (t *Task) Halve(c *Call) bool {
 // when this one has one input only.
 func (c *Call) Narrow() bool {
 	m := c.Mailbox
-	if m.taken < 2 {
+	taken := m.taken()
+	if taken < 2 {
 		return false
 	}
-	m.batchLimit = m.taken / 2
+	m.batchLimit = int32(taken / 2)
 	return true
 }
 
@@ -201,16 +206,17 @@ type Dropped struct {
 // Drop ends the inputs of a call that failed for good, by the endpoint's policy, and returns them.
 func (t *Task) Drop(c *Call) []Dropped {
 	m := c.Mailbox
-	dropped := make([]Dropped, m.taken)
-	for i := range m.taken {
+	taken := m.taken()
+	dropped := make([]Dropped, taken)
+	for i := range taken {
 		in := &m.head[i]
-		dropped[i].Envelope = protocol.Envelope{Target: m.Target, Invocation: in.invocation}
+		dropped[i].Envelope = protocol.Envelope{Target: c.Target, Invocation: in.invocation}
 		if in.source != nil {
 			dropped[i].Source, dropped[i].Offset = in.source, in.source.offset(in.number)
 		}
 		t.finishInput(m, in)
 	}
-	m.drop(m.taken)
+	m.drop(taken)
 	t.rid(m)
 	return dropped
 }

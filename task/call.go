@@ -44,7 +44,7 @@ func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Ca
 		return nil, nil
 	}
 	if m.batchLimit > 0 {
-		maxInputs = min(maxInputs, m.batchLimit)
+		maxInputs = min(maxInputs, int(m.batchLimit))
 	}
 	if len(m.head) == 0 {
 		if err := t.load(m, maxInputs, maxBytes); err != nil {
@@ -56,11 +56,11 @@ func (t *Task) Take(m *Mailbox, maxInputs int, maxBytes int, now time.Time) (*Ca
 		bytes += len(m.head[n].invocation)
 		n++
 	}
-	c := &Call{Mailbox: m, Target: m.Target, Started: now, inputs: make([][]byte, n)}
+	c := &Call{Mailbox: m, Target: m.Address(), Started: now, inputs: make([][]byte, n)}
 	for i := range n {
 		c.inputs[i] = m.head[i].invocation
 	}
-	m.flight, m.taken = c, n
+	m.flight = c
 	t.attach(c)
 	return c, nil
 }
@@ -87,12 +87,11 @@ func (t *Task) attach(c *Call) {
 	}
 }
 
-// valueKey gives the key of a state, the one that the call has if it was sent that state.
-func (c *Call) valueKey(name string) []byte {
-	for i := range c.states {
-		if c.states[i].spec.Name == name {
-			return c.states[i].key
-		}
+// keyOf gives the key of the state that is number i of its function, the one that the call has if it was sent that state:
+// states keep their numbers, so the call's are the first of them.
+func (c *Call) keyOf(i int, name string) []byte {
+	if i < len(c.states) && c.states[i].spec.Name == name {
+		return c.states[i].key
 	}
 	return valueKey(c.Target, name)
 }
@@ -167,17 +166,18 @@ var errEnough = errors.New("enough is read")
 
 // load brings stored rows of a mailbox back into memory, as many as a call takes.
 func (t *Task) load(m *Mailbox, limit, maxBytes int) error {
-	from := pendingKey(m.Target, m.storedSeq)
-	_, to := state.PrefixRange(state.PendingPrefix(m.Target))
+	target := m.Address()
+	from := pendingKey(target, m.storedSeq)
+	_, to := state.PrefixRange(state.PendingPrefix(target))
 	n, bytes := 0, 0
-	err := t.Store.Scan(from, to, min(limit, m.stored), func(key, value []byte) error {
+	err := t.Store.Scan(from, to, min(limit, int(m.stored)), func(key, value []byte) error {
 		in, err := decodePending(key, value)
 		if err != nil {
 			return err
 		}
 		m.head = append(m.head, in)
 		m.storedSeq = in.seq + 1
-		t.Held(in.cost())
+		t.hold(in.cost())
 		n++
 		if bytes += len(in.invocation); bytes >= maxBytes {
 			return errEnough
@@ -185,15 +185,15 @@ func (t *Task) load(m *Mailbox, limit, maxBytes int) error {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return fmt.Errorf("partition %d: read pending inputs of %s: %w", t.Partition, m.Target, err)
+		return fmt.Errorf("partition %d: read pending inputs of %s: %w", t.Partition, target, err)
 	}
 	if n == 0 {
-		return fmt.Errorf("partition %d: %d pending inputs of %s are not in the store: the state folder is damaged, remove it and start again", t.Partition, m.stored, m.Target)
+		return fmt.Errorf("partition %d: %d pending inputs of %s are not in the store: the state folder is damaged, remove it and start again", t.Partition, m.stored, target)
 	}
-	m.stored -= n
+	m.stored -= int32(n)
 	t.rows.Stored -= n
 	if m.stored == 0 {
-		m.head, m.tail = append(m.head, m.tail...), nil
+		m.head, m.tail = append(m.head, m.behind()...), nil
 	}
 	return nil
 }

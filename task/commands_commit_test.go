@@ -25,8 +25,8 @@ func (w *world) giveBack(args []string) error {
 }
 
 func (w *world) hold(args []string) error {
-	for _, m := range w.task.mailboxes {
-		if addressText(m.Target) == args[0] {
+	for m := range w.task.all() {
+		if addressText(m.Address()) == args[0] {
 			w.printf("%d inputs", w.task.Hold(m))
 		}
 	}
@@ -156,7 +156,7 @@ func (w *world) setLimits(args []string) error {
 	_, values := named(args)
 	l := &w.limits
 	for name, field := range map[string]*int{
-		"timers": &l.timers, "restored": &l.restored, "inputs": &l.inputs, "kept": &l.kept, "swept": &l.swept,
+		"timers": &l.timers, "restored": &l.restored, "inputs": &l.inputs, "kept": &l.kept, "addresses": &l.addresses, "swept": &l.swept,
 	} {
 		*field = number(values[name], *field)
 	}

@@ -44,7 +44,7 @@ func init() {
 		"unblock":   (*world).unblock,    // in/0 records=4 age=5s
 		"sweep":     (*world).sweep,      // expired state
 		"unserved":  (*world).isUnserved, // f: no endpoint serves this function; without f: all are served
-		"limits":    (*world).setLimits,  // timers=4 restored=2 bytes=1000 inputs=4 kept=2 swept=3: for the next restore
+		"limits":    (*world).setLimits,  // timers=4 restored=2 bytes=1000 inputs=4 kept=2 addresses=9 swept=3: for the next restore
 		"show":      func(w *world, _ []string) error { w.show(); return nil },
 	}
 }
@@ -144,7 +144,7 @@ func (w *world) take(args []string) error {
 		return fmt.Errorf("%s is not ready", name)
 	}
 	w.ready = slices.Delete(w.ready, i, i+1)
-	m := w.task.mailboxes[address(name)]
+	m := w.task.find(address(name))
 	c, err := w.task.Take(m, number(values["inputs"], 100), number(values["bytes"], 1<<20), w.now)
 	if err != nil || c == nil {
 		return errors.Join(err, errors.New("nothing waits"))

@@ -59,7 +59,7 @@ func (t *Task) sweep(key, value []byte, now time.Time) error {
 	if spec == nil {
 		return nil // its function was not called yet: whether it still wants the state to expire is not known
 	}
-	if m := t.mailboxes[address]; m != nil && m.flight != nil {
+	if m := t.find(address); m != nil && m.flight != nil {
 		return nil // its answer may renew it
 	}
 	t.put(append([]byte(nil), key...), nil)

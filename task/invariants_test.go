@@ -12,14 +12,16 @@ import (
 func invariants(t *Task, d *disk, held int64) error {
 	errs := []error{}
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	cost, rows := int64(0), Rows{}
+	cost, entries, rows := int64(0), 0, Rows{}
 	waiting := map[protocol.TypeName]int{}
 	left := map[*Source]map[uint64]int32{}
 	for _, s := range t.sources {
 		left[s] = map[uint64]int32{}
 	}
-	for a, m := range t.mailboxes {
-		if err := m.sound(a == m.Target); err != nil {
+	for m := range t.all() {
+		a := m.Address()
+		entries++
+		if err := m.sound(t.find(a) == m && m.Task == t); err != nil {
 			fault("mailbox %s: %w", addressText(a), err)
 		}
 		for i := range m.memory() {
@@ -29,7 +31,7 @@ func invariants(t *Task, d *disk, held int64) error {
 				left[in.source][in.number]++
 			}
 		}
-		waiting[a.Type] += m.memory() + m.stored
+		waiting[a.Type] += m.memory() + int(m.stored)
 		queue := m.queue(d)
 		for i := range queue {
 			if in := &queue[i]; in.seq != 0 {
@@ -40,10 +42,14 @@ func invariants(t *Task, d *disk, held int64) error {
 				fault("mailbox %s: row %d comes after row %d", addressText(a), queue[i].seq, queue[i-1].seq)
 			}
 		}
-		rows.Stored += m.stored
+		rows.Stored += int(m.stored)
 	}
+	if entries != t.Addresses() {
+		fault("%d addresses have a mailbox, the task says %d", entries, t.Addresses())
+	}
+	cost += entryCost * int64(max(entries-t.limits.addresses, 0))
 	if cost != held {
-		fault("inputs in memory take %d bytes, the task said %d", cost, held)
+		fault("inputs in memory and entries take %d bytes, the task said %d", cost, held)
 	}
 	t.Backlog(func(fn protocol.TypeName, inputs int) {
 		if inputs != waiting[fn] {
@@ -69,10 +75,10 @@ func invariants(t *Task, d *disk, held int64) error {
 func (m *Mailbox) queue(d *disk) []input {
 	queue := append([]input(nil), m.head...)
 	if m.stored > 0 {
-		stored := d.pending(m.Target, m.storedSeq)
-		queue = append(queue, stored[:min(m.stored, len(stored))]...)
+		stored := d.pending(m.Address(), m.storedSeq)
+		queue = append(queue, stored[:min(int(m.stored), len(stored))]...)
 	}
-	return append(queue, m.tail...)
+	return append(queue, m.behind()...)
 }
 
 func (m *Mailbox) sound(known bool) error {
@@ -91,16 +97,16 @@ func (m *Mailbox) sound(known bool) error {
 	switch {
 	case !known:
 		return errors.New("is filed under another address")
-	case m.stored < 0 || m.taken < 0 || m.taken > len(m.head):
-		return fmt.Errorf("%d are stored, %d of %d are taken", m.stored, m.taken, len(m.head))
+	case m.stored < 0 || m.taken() > len(m.head):
+		return fmt.Errorf("%d are stored, %d of %d are taken", m.stored, m.taken(), len(m.head))
 	case m.stored > 0 && len(m.head) > 0 && m.head[len(m.head)-1].seq == 0:
 		return errors.New("a stored row comes after an input that is none (H3)")
-	case m.stored == 0 && len(m.tail) > 0:
+	case m.stored == 0 && m.tail != nil:
 		return errors.New("has a tail behind nothing")
-	case rows+m.stored != m.rows:
-		return fmt.Errorf("has %d rows, says %d", rows+m.stored, m.rows)
-	case (m.flight != nil) != (m.taken > 0):
-		return fmt.Errorf("%d inputs are taken, a call is in flight: %v", m.taken, m.flight != nil)
+	case rows+int(m.stored) != int(m.rows):
+		return fmt.Errorf("has %d rows, says %d", rows+int(m.stored), m.rows)
+	case (m.flight != nil) != (m.taken() > 0):
+		return fmt.Errorf("%d inputs are taken, a call is in flight: %v", m.taken(), m.flight != nil)
 	case m.queued && (m.flight != nil || m.retryAt > 0):
 		return errors.New("is ready and yet busy or parked")
 	case !m.queued && m.flight == nil && m.retryAt == 0 && m.Waiting() > 0:
@@ -140,7 +146,7 @@ func (s *Source) sound(left map[uint64]int32) error {
 
 func parkedSound(t *Task) error {
 	waiting := 0
-	for _, m := range t.mailboxes {
+	for m := range t.all() {
 		if m.retryAt > 0 && m.retryAt != never {
 			waiting++
 		}

@@ -16,8 +16,12 @@ type limits struct {
 	// kept is how many inputs of an address that is ready stay in memory when its rows leave it: enough for its
 	// next call.
 	kept int
+	// addresses is how many addresses may wait before each further one weighs in the read budget, with entryCost. The first
+	// ones do not: an entry cannot be relieved, and those of one endpoint that is down would soon keep everybody's ingresses
+	// from being read (P-3).
+	addresses int
 	// swept is how many expiry rows one sweep looks at.
 	swept int
 }
 
-var defaultLimits = limits{timers: 8192, restored: 16, restoredBytes: 2 << 20, inputs: 1024, kept: 64, swept: 256}
+var defaultLimits = limits{timers: 8192, restored: 16, restoredBytes: 2 << 20, inputs: 1024, kept: 64, addresses: 50_000, swept: 256}

@@ -1,10 +1,6 @@
 package task
 
-import (
-	"cmp"
-
-	"github.com/statefun-kafka/statefun-kafka/protocol"
-)
+import "cmp"
 
 // inputCost is what an input holds of the heap besides its payload: its place in a queue, the id's string and a
 // share of its mailbox. Limits count it, because a hundred thousand small inputs weigh more than their bytes.
@@ -25,20 +21,21 @@ func (in *input) cost() int64 { return int64(inputCost + len(in.invocation)) }
 //
 // The queue is head, then the rows that are only in the store, then tail. As long as nothing is only in the
 // store, all is in head. Inputs with a pending row are a prefix of the queue.
+//
+// There may be millions of mailboxes whose inputs are all in the store, so what few of them need is small or lies
+// elsewhere: TestAWaitingAddressIsSmall.
 type Mailbox struct {
-	Target protocol.Address
-	Task   *Task
+	Target
 
-	backlog    *int // of its function type in its task
-	head, tail []input
-	stored     int    // rows between head and tail that are only in the store
-	storedSeq  uint64 // seq below which those rows have been loaded
-	rows       int    // inputs with a pending row
-	flight     *Call
-	taken      int // the first inputs of head are in the call
-	attempts   int // failures in a row
+	head       []input
+	tail       *[]input // nil: nothing
+	storedSeq  uint64   // seq below which the stored rows have been loaded
+	flight     *Call    // has the first inputs of head
 	retryAt    int64
-	batchLimit int // of the next call, after one that fewer inputs may not have failed; 0: none
+	stored     int32 // rows between head and tail that are only in the store
+	rows       int32 // inputs with a pending row
+	attempts   int32 // failures in a row
+	batchLimit int32 // of the next call, after one that fewer inputs may not have failed; 0: none
 	queued     bool
 	born       bool // has inputs that were born inside and have no row, maybe
 	spill      bool // become rows at the next cut and leave memory after it
@@ -48,34 +45,60 @@ type Mailbox struct {
 }
 
 // Attempts is the number of calls in a row that failed.
-func (m *Mailbox) Attempts() int { return m.attempts }
+func (m *Mailbox) Attempts() int { return int(m.attempts) }
 
 // Waiting is the number of inputs that are not in a call.
-func (m *Mailbox) Waiting() int { return len(m.head) + len(m.tail) + m.stored - m.taken }
+func (m *Mailbox) Waiting() int { return m.memory() + int(m.stored) - m.taken() }
+
+// taken is the number of inputs that are in the call: the first of head.
+func (m *Mailbox) taken() int {
+	if m.flight == nil {
+		return 0
+	}
+	return len(m.flight.inputs)
+}
+
+// behind is the part of the queue that came after the stored rows.
+func (m *Mailbox) behind() []input {
+	if m.tail == nil {
+		return nil
+	}
+	return *m.tail
+}
+
+func (m *Mailbox) setBehind(inputs []input) {
+	if m.tail = nil; len(inputs) > 0 {
+		m.tail = &inputs
+	}
+}
 
 // Fresh reports whether what waits first was born inside this worker since the last cut. If its call comes before
 // the next one, no pending row of it is ever written.
 func (m *Mailbox) Fresh() bool {
-	return len(m.head) > m.taken && m.head[m.taken].source == nil && m.head[m.taken].seq == 0
+	taken := m.taken()
+	return len(m.head) > taken && m.head[taken].source == nil && m.head[taken].seq == 0
 }
 
 func (m *Mailbox) push(in input) {
-	if m.stored > 0 {
-		m.tail = append(m.tail, in)
+	if m.stored == 0 {
+		m.head = append(m.head, in)
 		return
 	}
-	m.head = append(m.head, in)
+	if m.tail == nil {
+		m.tail = new([]input)
+	}
+	*m.tail = append(*m.tail, in)
 }
 
 // memory is the number of inputs in memory, in queue order.
-func (m *Mailbox) memory() int { return len(m.head) + len(m.tail) }
+func (m *Mailbox) memory() int { return len(m.head) + len(m.behind()) }
 
 // at gives the i-th input in memory.
 func (m *Mailbox) at(i int) *input {
 	if i < len(m.head) {
 		return &m.head[i]
 	}
-	return &m.tail[i-len(m.head)]
+	return &(*m.tail)[i-len(m.head)]
 }
 
 // find gives the place in memory of a record's input.
@@ -90,8 +113,7 @@ func (m *Mailbox) find(s *Source, number uint64) int {
 
 // compare orders mailboxes by their addresses: what a task decides must not hang on the order of a map.
 func (m *Mailbox) compare(other *Mailbox) int {
-	a, b := &m.Target, &other.Target
-	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Type.Name, b.Type.Name), cmp.Compare(a.Type.Namespace, b.Type.Namespace))
+	return cmp.Or(cmp.Compare(m.ID, other.ID), cmp.Compare(m.Type.Name, other.Type.Name), cmp.Compare(m.Type.Namespace, other.Type.Namespace))
 }
 
 // firstOf gives the first input that is still in a source: its oldest one, as the others arrived after it.
@@ -120,8 +142,8 @@ func (m *Mailbox) drop(n int) {
 	}
 	switch {
 	case len(m.head) > 0 || m.stored > 0:
-	case len(m.tail) > 0:
-		m.head, m.tail = m.tail, nil
+	case m.tail != nil:
+		m.head, m.tail = *m.tail, nil
 	case cap(m.head) > headKept:
 		m.head = nil
 	}
@@ -130,17 +152,18 @@ func (m *Mailbox) drop(n int) {
 // evict takes the stored rows behind the first keep inputs out of memory. Call it only when every row is
 // committed. It returns the heap that it freed.
 func (m *Mailbox) evict(keep int) (freed int64) {
-	keep = max(keep, m.taken)
+	keep = max(keep, m.taken())
 	if m.stored == 0 {
-		if m.rows <= keep || len(m.head) <= keep {
+		rows := int(m.rows)
+		if rows <= keep || len(m.head) <= keep {
 			return 0
 		}
 		m.storedSeq = m.head[keep].seq
-		for i := keep; i < m.rows; i++ {
+		for i := keep; i < rows; i++ {
 			freed += m.head[i].cost()
 		}
-		m.stored = m.rows - keep
-		m.tail = append([]input(nil), m.head[m.rows:]...)
+		m.stored = int32(rows - keep)
+		m.setBehind(append([]input(nil), m.head[rows:]...))
 		m.head = append([]input(nil), m.head[:keep]...)
 		return freed
 	}
@@ -149,15 +172,15 @@ func (m *Mailbox) evict(keep int) (freed int64) {
 		for i := keep; i < len(m.head); i++ {
 			freed += m.head[i].cost()
 		}
-		m.stored += len(m.head) - keep
+		m.stored += int32(len(m.head) - keep)
 		m.head = append([]input(nil), m.head[:keep]...)
 	}
-	n := 0
-	for n < len(m.tail) && m.tail[n].seq != 0 {
-		freed += m.tail[n].cost()
+	tail, n := m.behind(), 0
+	for n < len(tail) && tail[n].seq != 0 {
+		freed += tail[n].cost()
 		n++
 	}
-	m.stored += n
-	m.tail = append([]input(nil), m.tail[n:]...)
+	m.stored += int32(n)
+	m.setBehind(append([]input(nil), tail[n:]...))
 	return freed
 }

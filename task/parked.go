@@ -64,7 +64,7 @@ func (t *Task) Return(c *Call) {
 
 // giveBack makes a mailbox ready whose call came to nothing.
 func (t *Task) giveBack(m *Mailbox) {
-	m.flight, m.taken = nil, 0
+	m.flight = nil
 	if m.attempts > 0 {
 		t.spill(m) // a troubled address holds nobody's window: not even with what arrived during its call
 	}

@@ -27,7 +27,7 @@ func polyglotWorld(t *testing.T) (*Task, *disk, protocol.Address) {
 func sent(t *testing.T, k *Task, d *disk, at protocol.Address, now time.Time) (*Call, []byte) {
 	t.Helper()
 	k.Deliver(protocol.Envelope{Target: at, Invocation: protocol.AppendIngressInvocation(nil, "x/y", []byte("in"))}, now.UnixMilli())
-	c, err := k.Take(k.mailboxes[at], 10, 1<<20, now)
+	c, err := k.Take(k.find(at), 10, 1<<20, now)
 	if err != nil || c == nil {
 		t.Fatalf("%v, %v", c, err)
 	}
@@ -103,7 +103,7 @@ func TestAStateOf3xThatIsNoProtobufMessageIsNotGivenToA2xFunction(t *testing.T) 
 	d.rows[string(valueKey(at, "b"))] = state.AppendValue(nil, state.Value{Type: "io.statefun.types/int", Bytes: []byte{1}})
 	now := time.UnixMilli(1_000_000)
 	k.Deliver(protocol.Envelope{Target: at, Invocation: protocol.AppendIngressInvocation(nil, "x/y", nil)}, now.UnixMilli())
-	c, err := k.Take(k.mailboxes[at], 1, 1<<20, now)
+	c, err := k.Take(k.find(at), 1, 1<<20, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,9 @@ func (s *schedule) cut(t *rapid.T) {
 		t.Fatal("a cut without any row")
 	}
 	s.cutModel = s.model.clone()
-	for a, m := range s.task.mailboxes {
-		if m.attempts > 0 && m.flight == nil && m.rows != len(s.model.queues[addressText(a)]) {
+	for m := range s.task.all() {
+		a := m.Address()
+		if m.attempts > 0 && m.flight == nil && int(m.rows) != len(s.model.queues[addressText(a)]) {
 			t.Fatalf("%s is parked, and of %d inputs %d are rows", addressText(a), len(s.model.queues[addressText(a)]), m.rows)
 		}
 	}
@@ -92,7 +93,8 @@ func (s *schedule) crash(t *rapid.T) {
 	if err := s.restore(args); err != nil {
 		t.Fatal(err)
 	}
-	for a, m := range s.task.mailboxes {
+	for m := range s.task.all() {
+		a := m.Address()
 		if m.memory() > s.limits.restored {
 			t.Fatalf("a restore reads %d inputs of %s, may read %d", m.memory(), addressText(a), s.limits.restored)
 		}
@@ -149,8 +151,8 @@ func (s *schedule) readRest() (found bool) {
 }
 
 func (s *schedule) checkEnd(t *rapid.T) {
-	if s.held != 0 || len(s.task.mailboxes) > 0 || s.task.Rows() != (Rows{}) {
-		t.Fatalf("left are %d bytes, %d mailboxes, rows %+v", s.held, len(s.task.mailboxes), s.task.Rows())
+	if s.held != 0 || s.task.Addresses() > 0 || s.task.Rows() != (Rows{}) {
+		t.Fatalf("left are %d bytes, %d mailboxes, rows %+v", s.held, s.task.Addresses(), s.task.Rows())
 	}
 	for _, kind := range []byte{state.KindPending, state.KindTimer, state.KindToken} {
 		for _, r := range s.disk.kind(kind) {

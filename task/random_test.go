@@ -83,7 +83,7 @@ func newSchedule(t *rapid.T) *schedule {
 	s.task = nil
 	few := rapid.IntRange(1, 4)
 	s.limits = limits{timers: few.Draw(t, "timers"), restored: few.Draw(t, "restored"), restoredBytes: 3000,
-		inputs: few.Draw(t, "inputs"), kept: few.Draw(t, "kept"), swept: few.Draw(t, "swept")}
+		inputs: few.Draw(t, "inputs"), kept: few.Draw(t, "kept"), addresses: few.Draw(t, "addresses"), swept: few.Draw(t, "swept")}
 	for _, name := range []string{"in/0", "in/1", "mailbox/0"} {
 		if err := s.addSource([]string{name + "@0"}); err != nil {
 			t.Fatal(err)
@@ -107,11 +107,12 @@ func (s *schedule) check(t *rapid.T) {
 		t.Fatal(err)
 	}
 	for _, a := range slices.Sorted(maps.Keys(s.model.queues)) {
-		if s.task.mailboxes[address(a)] == nil {
+		if s.task.find(address(a)) == nil {
 			t.Fatalf("%s is forgotten with %v", a, s.model.queues[a])
 		}
 	}
-	for a, m := range s.task.mailboxes {
+	for m := range s.task.all() {
+		a := m.Address()
 		var has, want []string
 		for _, in := range m.queue(s.disk) {
 			has = append(has, textOf(in.invocation))
@@ -124,7 +125,8 @@ func (s *schedule) check(t *rapid.T) {
 		}
 	}
 	queued := []string{}
-	for a, m := range s.task.mailboxes {
+	for m := range s.task.all() {
+		a := m.Address()
 		if m.queued {
 			queued = append(queued, addressText(a))
 		}
@@ -146,7 +148,7 @@ func (s *schedule) checkNext(t *rapid.T) {
 	for _, d := range s.model.delays {
 		earlier(d.at)
 	}
-	for _, m := range s.task.mailboxes {
+	for m := range s.task.all() {
 		if m.retryAt > 0 {
 			earlier(m.retryAt)
 		}
@@ -206,7 +208,7 @@ func (s *schedule) take(t *rapid.T) {
 	name := rapid.SampledFrom(s.ready).Draw(t, "address")
 	s.ready = slices.DeleteFunc(s.ready, func(r string) bool { return r == name })
 	inputs, bytes := rapid.IntRange(1, 4).Draw(t, "inputs"), rapid.SampledFrom([]int{1, 60, 1000}).Draw(t, "bytes")
-	m := s.task.mailboxes[address(name)]
+	m := s.task.find(address(name))
 	c, err := s.task.Take(m, inputs, bytes, s.now)
 	if err != nil || c == nil {
 		t.Fatalf("take %s: %v, %v", name, c, err)
@@ -377,9 +379,9 @@ func (s *schedule) fail(t *rapid.T) {
 func (s *schedule) clock(t *rapid.T) {
 	s.now = s.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "later")) * time.Millisecond)
 	s.task.Resume(s.millis())
-	for _, m := range s.task.mailboxes {
+	for m := range s.task.all() {
 		if m.retryAt > 0 && m.retryAt <= s.millis() {
-			t.Fatalf("%s stays parked until %d at %d", addressText(m.Target), m.retryAt, s.millis())
+			t.Fatalf("%s stays parked until %d at %d", addressText(m.Address()), m.retryAt, s.millis())
 		}
 	}
 }
@@ -413,8 +415,8 @@ func (s *schedule) relief(t *rapid.T) {
 			return
 		}
 		name := rapid.SampledFrom(names).Draw(t, "held")
-		for _, m := range s.task.mailboxes {
-			if addressText(m.Target) == name {
+		for m := range s.task.all() {
+			if addressText(m.Address()) == name {
 				s.task.Hold(m)
 			}
 		}

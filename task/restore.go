@@ -17,18 +17,19 @@ func (t *Task) Restore(position int64) error {
 	var m *Mailbox
 	var restored []*Mailbox
 	empty, held := 0, int64(0) // size of a row of m without its invocation; heap of all inputs read
+	var last protocol.Address
 	err := t.Store.Scan(from, to, 0, func(key, value []byte) error {
 		target, seq, err := state.ParsePendingKey(key)
 		if err != nil {
 			return err
 		}
-		if m == nil || m.Target != target {
-			m = t.mailbox(target)
+		if m == nil || last != target {
+			m, last = t.mailbox(target), target
 			restored = append(restored, m)
 			empty = len(pendingRow(target, nil, 0))
 		}
 		m.rows++
-		*m.backlog++
+		m.backlog++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(value) - empty)
 		if m.stored > 0 || len(m.head) >= t.limits.restored || held >= t.limits.restoredBytes {
@@ -50,7 +51,7 @@ func (t *Task) Restore(position int64) error {
 	if err != nil {
 		return fmt.Errorf("partition %d: restore pending inputs: %w", t.Partition, err)
 	}
-	t.Held(held)
+	t.hold(held)
 	if err := t.loadTimers(); err != nil {
 		return err
 	}
@@ -82,12 +83,7 @@ func Progress(store Store, topic string, partition int32) (p state.Progress, kno
 
 // Abandon gives back the heap that the task's inputs hold; the task must not be used after it.
 func (t *Task) Abandon() {
-	held := int64(0)
-	for _, m := range t.mailboxes {
-		for i := range m.memory() {
-			held += m.at(i).cost()
-		}
-	}
-	t.Held(-held)
-	t.mailboxes = map[protocol.Address]*Mailbox{}
+	t.hold(-t.heap)
+	t.Held(-entryCost * int64(max(t.addresses-t.limits.addresses, 0)))
+	t.functions, t.addresses = map[protocol.TypeName]*function{}, 0
 }

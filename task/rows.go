@@ -64,8 +64,11 @@ func (t *Task) Committed() {
 // relieved takes the committed rows of a mailbox out of memory, but for the first keep.
 func (t *Task) relieved(m *Mailbox, keep int) *Mailbox {
 	before := m.stored
-	t.Held(-m.evict(keep))
-	t.rows.Stored += m.stored - before
+	t.hold(-m.evict(keep))
+	t.rows.Stored += int(m.stored - before)
+	if m.stored > 0 && m.memory() == 0 {
+		m.slim()
+	}
 	return m
 }
 
@@ -115,7 +118,8 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 		m.rows++
 		t.rows.Pending++
 		t.rows.Bytes += int64(len(in.invocation))
-		t.put(pendingKey(m.Target, in.seq), pendingRow(m.Target, in.invocation, in.arrived))
+		target := m.Address()
+		t.put(pendingKey(target, in.seq), pendingRow(target, in.invocation, in.arrived))
 		if in.source == nil {
 			continue
 		}
@@ -131,14 +135,17 @@ func (t *Task) rowsUpTo(m *Mailbox, n int) {
 // longest, of addresses that are in no call before the others. It stops when it has found bytes of them and returns
 // what it found; they leave memory once the next cut is committed.
 func (t *Task) Relieve(bytes int64) (found int64) {
+	if t.addresses > t.limits.addresses && t.heap < bytes/8 {
+		return 0 // the entries weigh: to look at all of them, again and again, would free next to nothing
+	}
 	type waiting struct {
 		*Mailbox
 		since int64
 	}
 	var all []waiting
-	for _, m := range t.mailboxes {
-		if !m.relieve && m.memory() > m.taken {
-			all = append(all, waiting{m, m.at(m.taken).arrived})
+	for m := range t.all() {
+		if taken := m.taken(); !m.relieve && m.memory() > taken {
+			all = append(all, waiting{m, m.at(taken).arrived})
 		}
 	}
 	slices.SortFunc(all, func(a, b waiting) int {
@@ -151,7 +158,7 @@ func (t *Task) Relieve(bytes int64) (found int64) {
 		if found >= bytes {
 			break
 		}
-		for i := m.taken; i < m.memory(); i++ {
+		for i := m.taken(); i < m.memory(); i++ {
 			found += m.at(i).cost()
 		}
 		m.relieve = true
@@ -173,7 +180,7 @@ func (t *Task) Unblock(s *Source, count, most int, arrivedBeforeMillis int64) (a
 		first uint64
 	}
 	var holding []held
-	for _, m := range t.mailboxes {
+	for m := range t.all() {
 		in := m.firstOf(s)
 		if in != nil && (in.number < oldest+uint64(count) || in.arrived < arrivedBeforeMillis) {
 			holding = append(holding, held{m, in.number})

@@ -23,7 +23,7 @@ type Config struct {
 	Ready func(*Mailbox)
 	// InputsInMemory is how many inputs of one address stay in memory once they are copied; 0: 1,024.
 	InputsInMemory int
-	// Held is told how much heap inputs take (positive) or give back (negative).
+	// Held is told how much heap inputs, and the entries of very many addresses, take (positive) or give back (negative).
 	Held func(bytes int64)
 }
 
@@ -33,8 +33,9 @@ type Task struct {
 	Config
 	overlay
 	limits    limits
-	mailboxes map[protocol.Address]*Mailbox
-	backlog   backlog
+	functions map[protocol.TypeName]*function
+	addresses int   // mailboxes of all functions
+	heap      int64 // that inputs hold
 	sources   []*Source
 	timers    timers
 	seq       uint64 // of the next pending or timer row
@@ -68,7 +69,7 @@ type partial struct {
 
 // New gives a task without sources; Restore and AddSource make it whole.
 func New(c Config) *Task {
-	t := &Task{Config: c, limits: defaultLimits, mailboxes: map[protocol.Address]*Mailbox{}, backlog: backlog{}}
+	t := &Task{Config: c, limits: defaultLimits, functions: map[protocol.TypeName]*function{}}
 	if c.InputsInMemory > 0 {
 		t.limits.inputs = c.InputsInMemory
 	}
@@ -154,19 +155,10 @@ func (t *Task) Deliver(e protocol.Envelope, nowMillis int64) {
 	t.touched = true
 }
 
-func (t *Task) mailbox(target protocol.Address) *Mailbox {
-	m := t.mailboxes[target]
-	if m == nil {
-		m = &Mailbox{Target: target, Task: t, backlog: t.backlog.of(target.Type)}
-		t.mailboxes[target] = m
-	}
-	return m
-}
-
 func (t *Task) push(m *Mailbox, in input) {
 	m.push(in)
-	*m.backlog++
-	t.Held(in.cost())
+	m.backlog++
+	t.hold(in.cost())
 	if (m.attempts > 0 || m.held) && m.flight == nil {
 		t.spill(m) // a parked address holds nobody's window: its new inputs become rows as well
 	}
@@ -185,9 +177,15 @@ func (t *Task) ready(m *Mailbox) {
 // release forgets a mailbox that has nothing left. A list may still have one that was forgotten already and has a
 // successor of the same address, which must stay.
 func (t *Task) release(m *Mailbox) {
-	if m.flight == nil && !m.queued && m.Waiting() == 0 && m.attempts == 0 && t.mailboxes[m.Target] == m {
-		delete(t.mailboxes, m.Target)
+	if m.flight == nil && !m.queued && m.Waiting() == 0 && m.attempts == 0 && m.mailboxes[m.ID] == m {
+		t.remove(m)
 	}
+}
+
+// hold notes heap that inputs take, or give back when it is negative.
+func (t *Task) hold(bytes int64) {
+	t.heap += bytes
+	t.Held(bytes)
 }
 
 // spill makes the inputs of a mailbox rows at the next cut, and takes them out of memory after it.
@@ -210,11 +208,11 @@ func (t *Task) unborn(in *input) {
 
 // finishInput marks an input done: its pending row goes, or its share of a record.
 func (t *Task) finishInput(m *Mailbox, in *input) {
-	t.Held(-in.cost())
-	*m.backlog--
+	t.hold(-in.cost())
+	m.backlog--
 	t.unborn(in)
 	if in.seq != 0 {
-		t.put(pendingKey(m.Target, in.seq), nil)
+		t.put(pendingKey(m.Address(), in.seq), nil)
 		m.rows--
 		t.rows.Pending--
 		t.rows.Bytes -= int64(len(in.invocation))

@@ -3,7 +3,6 @@ package task
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,11 +71,11 @@ func (w *world) start() error {
 func (w *world) onReady(m *Mailbox) {
 	if m.Target.Type.Name == w.unserved {
 		m.Task.Shelve(m)
-		w.printf("shelved %s", addressText(m.Target))
+		w.printf("shelved %s", addressText(m.Address()))
 		return
 	}
-	w.ready = append(w.ready, addressText(m.Target))
-	w.printf("ready %s", addressText(m.Target))
+	w.ready = append(w.ready, addressText(m.Address()))
+	w.printf("ready %s", addressText(m.Address()))
 }
 
 func sourceName(name string) (topic string, partition int32) {
@@ -106,11 +105,11 @@ func (w *world) call(name string) *Call {
 
 // show prints the task: queues, sources, counts.
 func (w *world) show() {
-	mailboxes := slices.SortedFunc(maps.Values(w.task.mailboxes), func(a, b *Mailbox) int {
-		return cmp.Compare(addressText(a.Target), addressText(b.Target))
+	mailboxes := slices.SortedFunc(w.task.all(), func(a, b *Mailbox) int {
+		return cmp.Compare(addressText(a.Address()), addressText(b.Address()))
 	})
 	for _, m := range mailboxes {
-		w.printf("%s:%s", addressText(m.Target), m.text())
+		w.printf("%s:%s", addressText(m.Address()), m.text())
 	}
 	for _, s := range w.task.sources {
 		w.printf("%s/%d at %d, next %d, window %d, open %d", s.Topic, s.Partition, s.position, s.next, s.Window(), s.Open())
@@ -133,7 +132,7 @@ func (m *Mailbox) text() string {
 		if seq := m.at(i).seq; seq != 0 {
 			text += fmt.Sprintf("#%d", seq)
 		}
-		if i < m.taken {
+		if i < m.taken() {
 			text = "[" + text + "]"
 		}
 		s.WriteString(" " + text)

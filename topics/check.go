@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // Problem is one setting that the application cannot run with.
@@ -70,19 +72,19 @@ func (p *Plan) check(want Topic, f found) Errors {
 	return problems
 }
 
-// partitionProblem has two ways out: the count that the topic has, or a new beginning.
+// partitionProblem has three ways out: the count that the topic has, a rescale, or a new beginning.
 func (p *Plan) partitionProblem(want Topic, count int32) Problem {
 	return Problem{
 		Topic: want.Name, Setting: "partitions", Found: strconv.Itoa(int(count)), Wanted: strconv.Itoa(int(want.Partitions)),
-		Mend: fmt.Sprintf("partitions: %d in the application document of the module, if %s and %s both have that count; it cannot be changed while there is state. To begin anew without the state, delete both: %s --delete --topic '%s|%s'",
-			count, Mailbox(p.ApplicationID), Changelog(p.ApplicationID), p.tool("kafka-topics.sh"), Mailbox(p.ApplicationID), Changelog(p.ApplicationID)),
+		Mend: fmt.Sprintf("%d as %s, or, with the application stopped, statefun-kafka rescale --partitions %d, which moves the state. To begin anew without the state, delete both: %s --delete --topic '%s|%s'",
+			count, naming.Partitions, want.Partitions, p.tool("kafka-topics.sh"), p.MailboxName(), p.ChangelogName()),
 	}
 }
 
 func (p *Plan) missingIngress(ingress, topic string) Problem {
 	return Problem{
 		Topic: topic, Setting: "ingress topic of " + ingress, Found: "missing", Wanted: "an existing topic",
-		Mend: fmt.Sprintf("%s --create --topic %s --partitions %d, or statefun-kafka topics --create --create-ingress", p.tool("kafka-topics.sh"), topic, p.ingressPartitions()),
+		Mend: fmt.Sprintf("%s --create --topic %s --partitions %d, or %s", p.tool("kafka-topics.sh"), topic, p.ingressPartitions(), naming.CreateTopics),
 	}
 }
 

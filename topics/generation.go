@@ -2,7 +2,6 @@ package topics
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strconv"
 
@@ -59,6 +58,11 @@ type Generations struct {
 	Topics map[string]Existing
 }
 
+// generationForm matches the mailbox and changelog topics of all generations, and takes the number out.
+func generationForm(applicationID string) *regexp.Regexp {
+	return regexp.MustCompile("^(?:" + regexp.QuoteMeta(Changelog(applicationID)) + "|" + regexp.QuoteMeta(Mailbox(applicationID)) + `)(?:-g([2-9]|[1-9][0-9]{1,8}))?$`)
+}
+
 // FindGenerations asks a broker for all topics.
 func FindGenerations(ctx context.Context, cl *kgo.Client, applicationID string) (Generations, error) {
 	all, err := readTopics(ctx, cl, nil)
@@ -66,7 +70,7 @@ func FindGenerations(ctx context.Context, cl *kgo.Client, applicationID string) 
 		return Generations{}, err
 	}
 	g := Generations{Topics: map[string]Existing{}}
-	form := regexp.MustCompile("^(?:" + regexp.QuoteMeta(Changelog(applicationID)) + "|" + regexp.QuoteMeta(Mailbox(applicationID)) + `)(?:-g([2-9]|[1-9][0-9]{1,8}))?$`)
+	form := generationForm(applicationID)
 	for name, f := range all.topics {
 		g.Topics[name] = Existing{ID: f.id, Partitions: f.partitions, Replication: f.replication, Usable: !f.leaderless}
 		if m := form.FindStringSubmatch(name); m != nil {
@@ -97,15 +101,4 @@ func (p *Plan) incomplete() Problem {
 		Topic: RescaleJournal(p.ApplicationID), Setting: "rescale", Found: "incomplete", Wanted: "complete",
 		Mend: "statefun-kafka rescale --partitions N, which goes on with it, or statefun-kafka rescale --abort, which leaves the application as it was",
 	}
-}
-
-// offerRescale names the way from the count that a topic has to the one that the module asks for.
-func (p *Plan) offerRescale(problems Errors) Errors {
-	for i := range problems {
-		if problem := &problems[i]; problem.Setting == "partitions" {
-			problem.Mend = fmt.Sprintf("partitions: %s in the application document of the module, or, with the application stopped, statefun-kafka rescale --partitions %s, which moves the state. To begin anew without the state, delete both: %s --delete --topic '%s|%s'",
-				problem.Found, problem.Wanted, p.tool("kafka-topics.sh"), p.MailboxName(), p.ChangelogName())
-		}
-	}
-	return problems
 }

@@ -46,6 +46,9 @@ func (p *Plan) layOwn(c *cluster, largestRecord int64) (problems Errors) {
 		if f, exists := c.topics[name]; exists {
 			problems = append(problems, p.check(t, f)...)
 			t = f.topic(t)
+		} else if p.module.Bare {
+			p.deleted = append(p.deleted, name)
+			continue
 		}
 		p.Topics = append(p.Topics, t)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 const (
@@ -38,9 +40,12 @@ func (p *Plan) lay(c *cluster) error {
 		problems = append(problems, p.incomplete())
 	}
 	p.Partitions = p.partitionCount(c, ingresses)
+	if p.module.Bare && p.explicitPartitions() == 0 && !p.begun(c) {
+		return Errors{p.noApplication()}
+	}
 	if p.Partitions == 0 {
 		problems = append(problems, Problem{Setting: "partitions", Found: "no ingress topic to take it from", Wanted: "a partition count",
-			Mend: "give partitions in the application document of the module"})
+			Mend: "give " + naming.Partitions.String()})
 	}
 	p.Topics = nil
 	for _, t := range p.wanted(c, ingresses) {
@@ -49,7 +54,7 @@ func (p *Plan) lay(c *cluster) error {
 			p.Topics = append(p.Topics, t)
 			continue
 		}
-		problems = append(problems, p.offerRescale(p.check(t, f))...)
+		problems = append(problems, p.check(t, f)...)
 		p.Topics = append(p.Topics, f.topic(t))
 	}
 	p.Topics = append(p.Topics, ingresses...)
@@ -77,6 +82,7 @@ func (f found) topic(planned Topic) Topic {
 func (p *Plan) layIngresses(c *cluster) ([]Topic, Errors) {
 	var list []Topic
 	var problems Errors
+	p.deleted = nil
 	seen := make(map[string]bool)
 	for _, in := range p.ingresses() {
 		for _, it := range in.Topics {
@@ -87,6 +93,9 @@ func (p *Plan) layIngresses(c *cluster) ([]Topic, Errors) {
 			t := p.ordinary(it.Topic, RoleIngress, p.ingressPartitions())
 			if f, ok := c.topics[it.Topic]; ok {
 				t = f.topic(t)
+			} else if p.module.Bare {
+				p.deleted = append(p.deleted, it.Topic)
+				continue
 			} else if !p.options.CreateIngress {
 				problems = append(problems, p.missingIngress(in.ID.String(), it.Topic))
 			}
@@ -222,7 +231,7 @@ func (p *Plan) changelogTombstones() time.Duration {
 }
 
 func (p *Plan) warnings(c *cluster) []string {
-	var list []string
+	list := p.gone()
 	for _, t := range p.Topics {
 		if (t.Role == RoleIngress || t.Role == RoleOwn) && p.Partitions > 0 && t.Partitions%p.Partitions != 0 {
 			list = append(list, fmt.Sprintf("ingress topic %s has %d partitions, the application %d: records cross between workers, which is right and slower; a multiple of %d avoids it",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,13 +21,15 @@ const (
 	// diagnoseTimeout bounds the look at the brokers' settings after a failed probe.
 	diagnoseTimeout = 2 * time.Second
 
-	// coordinatorOfTransactions is the key type of a FindCoordinator request.
+	// The key types of a FindCoordinator request.
+	coordinatorOfGroups       = 0
 	coordinatorOfTransactions = 1
 )
 
-// probeTransactions asks for a producer id under a transactional id that nothing else uses. A cluster that cannot give one
-// — mostly a single node whose topic of transactions wants three copies — would otherwise hang the worker's first commit.
-// refusal is the cluster's fault, err a passing one.
+// probeTransactions asks for a producer id under a transactional id that nothing else uses, and for the coordinator of the
+// group, whose offsets every transaction commits. A cluster that cannot give them — mostly a single node whose topic of
+// transactions, or of offsets, wants three copies — would otherwise hang the worker's first commit, or its join. refusal is the
+// cluster's fault, err a passing one.
 func probeTransactions(ctx context.Context, cl *kgo.Client, applicationID string, timeout time.Duration) (refusal, err error) {
 	if timeout == 0 {
 		timeout = defaultProbeTimeout
@@ -36,9 +39,12 @@ func probeTransactions(ctx context.Context, cl *kgo.Client, applicationID string
 	defer cancel()
 	last := errors.New("no answer")
 	for {
-		err := initProducer(bounded, cl, id)
+		lacks, err := "transactional id "+id, initProducer(bounded, cl, id)
+		if err == nil || errors.Is(err, kerr.ConcurrentTransactions) { // another worker tries just now: transactions work
+			lacks, err = "the offsets of group "+applicationID, findCoordinator(bounded, cl, coordinatorOfGroups, applicationID)
+		}
 		switch {
-		case err == nil, errors.Is(err, kerr.ConcurrentTransactions): // another worker tries just now: transactions work
+		case err == nil, errors.Is(err, kerr.GroupAuthorizationFailed): // the worker refuses that by its name
 			return nil, nil
 		case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 			return fmt.Errorf("try a transaction with transactional id %s: %w: allow Write and Describe on transactional ids that begin with %s-", id, err, applicationID), nil
@@ -55,7 +61,7 @@ func probeTransactions(ctx context.Context, cl *kgo.Client, applicationID string
 			if err != nil {
 				return nil, fmt.Errorf("try a transaction with transactional id %s: %w", id, err)
 			}
-			return fmt.Errorf("the cluster gives no transactions: none for transactional id %s within %s (%w); found %s: %s", id, timeout, last, facts, wayOut), nil
+			return fmt.Errorf("the cluster gives no transactions: none for %s within %s (%w); found %s: %s", lacks, timeout, last, facts, wayOut), nil
 		}
 	}
 }
@@ -63,8 +69,22 @@ func probeTransactions(ctx context.Context, cl *kgo.Client, applicationID string
 // initProducer looks the coordinator up itself: the client would retry a missing one silently until the time is over, and the
 // reason would be lost.
 func initProducer(ctx context.Context, cl *kgo.Client, id string) error {
+	if err := findCoordinator(ctx, cl, coordinatorOfTransactions, id); err != nil {
+		return err
+	}
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.TransactionalID = kmsg.StringPtr(id)
+	req.TransactionTimeoutMillis = int32((10 * time.Second).Milliseconds())
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+func findCoordinator(ctx context.Context, cl *kgo.Client, kind int8, key string) error {
 	find := kmsg.NewPtrFindCoordinatorRequest()
-	find.CoordinatorType, find.CoordinatorKey, find.CoordinatorKeys = coordinatorOfTransactions, id, []string{id}
+	find.CoordinatorType, find.CoordinatorKey, find.CoordinatorKeys = kind, key, []string{key}
 	coordinator, err := find.RequestWith(ctx, cl)
 	if err != nil {
 		return err
@@ -77,21 +97,17 @@ func initProducer(ctx context.Context, cl *kgo.Client, id string) error {
 			return err
 		}
 	}
-	req := kmsg.NewPtrInitProducerIDRequest()
-	req.TransactionalID = kmsg.StringPtr(id)
-	req.TransactionTimeoutMillis = int32((10 * time.Second).Milliseconds())
-	resp, err := req.RequestWith(ctx, cl)
-	if err != nil {
-		return err
-	}
-	return kerr.ErrorForCode(resp.ErrorCode)
+	return nil
 }
 
 // wayOut is for the reason that it nearly always is.
 const wayOut = "a cluster of one broker needs transaction.state.log.replication.factor=1 and transaction.state.log.min.isr=1 (and offsets.topic.replication.factor=1) in its settings; " +
 	"set them, delete what was created with others, and restart the broker"
 
-// diagnose tells what the brokers say of the two settings; an error means that they cannot be reached.
+// askedOfTransactions are the settings whose values a refusal shows.
+var askedOfTransactions = []string{"transaction.state.log.replication.factor", "transaction.state.log.min.isr", "offsets.topic.replication.factor"}
+
+// diagnose tells what the brokers say of those settings; an error means that they cannot be reached.
 func diagnose(ctx context.Context, cl *kgo.Client) (facts string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
@@ -112,7 +128,7 @@ func diagnose(ctx context.Context, cl *kgo.Client) (facts string, err error) {
 	}
 	for _, r := range configs {
 		for _, c := range r.Configs {
-			if c.Key == "transaction.state.log.replication.factor" || c.Key == "transaction.state.log.min.isr" {
+			if slices.Contains(askedOfTransactions, c.Key) {
 				list = append(list, c.Key+"="+c.MaybeValue())
 			}
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // The roles of a topic.
@@ -111,6 +112,7 @@ type Plan struct {
 	generation int
 	rescaling  bool     // a rescale is incomplete
 	strays     []string // see RoleStray
+	deleted    []string // ingress topics of a bare module that are not there
 }
 
 // New reads the cluster and plans. It returns the plan also when settings are wrong, beside the error that names them all;
@@ -223,7 +225,7 @@ var nameForm = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,237}$`)
 
 func checkName(applicationID string) error {
 	if applicationID == "" {
-		return errors.New("the application has no id: give one in the application document of the module or with --application-id")
+		return fmt.Errorf("the application has no id: give one in the application document of the module or with %s", naming.ApplicationID)
 	}
 	if !nameForm.MatchString(applicationID) {
 		return fmt.Errorf("application id %q cannot begin a topic name: use at most 237 letters, digits, dots, dashes and underscores", applicationID)

@@ -277,7 +277,7 @@ func TestWrongSettingsAreNamedTogetherWithTheCommandThatMendsThem(t *testing.T) 
 	alter := "mend it with: kafka-configs.sh --bootstrap-server " + b.ListenAddrs()[0] + " --alter --entity-type topics --entity-name "
 	size := "at least 1114124 (the largest of the ingress topics, and 65536 for the envelope)"
 	want := []string{
-		"topic app-mailbox: partitions is 3, want 4; mend it with: partitions: 3 in the application document",
+		"topic app-mailbox: partitions is 3, want 4; mend it with: 3 as partitions in the application document",
 		"topic app-mailbox: retention.ms is 86400000, want -1; " + alter + "app-mailbox --add-config retention.ms=-1",
 		"topic app-mailbox: cleanup.policy is compact, want delete; " + alter + "app-mailbox --add-config cleanup.policy=delete",
 		"topic app-changelog: retention.ms is 604800000, want -1; " + alter + "app-changelog --add-config retention.ms=-1",

@@ -10,10 +10,10 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
 
-// notCommitted goes on after a transaction that was not committed, with a new producer.
-func (w *Worker) notCommitted(tx *transaction, fresh *producer, err, openErr error) {
-	if fresh != nil {
-		w.producers[fresh.slot] = fresh
+// notCommitted goes on after a transaction that was not committed, with new producers.
+func (w *Worker) notCommitted(tx *transaction, fresh []*producer, err, openErr error) {
+	for _, p := range fresh {
+		w.producers[p.slot] = p
 	}
 	if openErr != nil {
 		w.fail(openErr)

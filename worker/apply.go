@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
 )
@@ -14,6 +15,12 @@ const (
 	// firstPause and longestPause bound how long a parked address waits before it is tried again.
 	firstPause   = 200 * time.Millisecond
 	longestPause = time.Minute
+
+	// mendPause is how long an address waits at most whose answer was refused by the topic of an egress record: the topic
+	// may be mended at any time, and nobody else's failure tells when. mendShare keeps many of them from calling all the
+	// time: a partition makes no more such calls than one in that time.
+	mendPause = 5 * time.Second
+	mendShare = 10 * time.Millisecond
 
 	// roundsWithoutNews is how often a function may ask for states that it was sent already.
 	roundsWithoutNews = 3
@@ -27,7 +34,7 @@ func (w *Worker) answered(a *answer) {
 	c := a.call
 	w.flight.remove(c)
 	c.endpoint.flight--
-	w.answerBytes.Add(-int64(a.size))
+	w.bodies.Applied(a.size)
 	w.metrics.answered(a)
 	p := w.partitions[c.task.Partition]
 	if p == nil || p.task != c.task || p.stage != running || !c.task.Current(c.Call) || w.stopping {
@@ -118,7 +125,7 @@ func (w *Worker) failed(a *answer, err error) {
 		w.giveUp(c, policy, err)
 		return
 	}
-	wait := min(firstPause<<min(attempts-1, 20), longestPause)
+	wait := parkedFor(attempts, c.task.Parked(), err)
 	wait += time.Duration(rand.Int64N(int64(wait) / 4))
 	w.log.Warn("call failed, address is parked", "address", c.Target.String(), "inputs", c.Inputs(), "attempts", attempts,
 		"retry_in", wait.Round(time.Millisecond).String(), "error", err)
@@ -126,6 +133,21 @@ func (w *Worker) failed(a *answer, err error) {
 		c.Narrow() // a batch that no call gets through as a whole must not keep its address for ever
 	}
 	c.task.Failed(c.Call, w.now.Add(wait))
+}
+
+// parkedFor is how long an address waits after so many failures, beside others that are parked.
+func parkedFor(attempts, parked int, err error) time.Duration {
+	wait := min(firstPause<<min(attempts-1, 20), longestPause)
+	if isMendable(err) {
+		wait = min(wait, max(mendPause, mendShare*time.Duration(parked)))
+	}
+	return wait
+}
+
+// isMendable tells an answer that may be taken when it comes again.
+func isMendable(err error) bool {
+	var why *egress.Refusal
+	return errors.As(err, &why) && why.Mendable()
 }
 
 // refusedBatch tells a failure that one input of a batch may have caused from one of the endpoint as a whole, where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +64,6 @@ func (w *Worker) invoke(c *call, a *answer) error {
 		return err
 	}
 	a.size = len(body)
-	w.answerBytes.Add(int64(a.size))
 	parsed, err := c.endpoint.spec.Generation.ParseAnswer(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
@@ -103,7 +103,9 @@ func (w *Worker) askInProcess(c *call) ([]byte, error) {
 		c.endpoint.circuit.Abandoned(c.Started, time.Now())
 		return nil, err
 	}
-	return c.endpoint.call(c.ctx, c.Target, request)
+	body, err := c.endpoint.call(c.ctx, c.Target, request)
+	pprof.SetGoroutineLabels(c.ctx) // those of Run: the next call on this goroutine may be another function's
+	return body, err
 }
 
 // request appends what the function is sent to dst.

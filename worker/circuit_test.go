@@ -177,7 +177,7 @@ func TestAnAddressThatIsWellIsTheNextProbe(t *testing.T) {
 func TestAProbeThatIsNeverSentIsFollowedAtOnce(t *testing.T) {
 	spec := newWorldAt(t, moduleText, "localhost:1").module.Endpoints[0]
 	spec.MaxAttempts, spec.Generation = 1, protocol.Generation2
-	caller, err := invoker.New(&spec, nil, nil)
+	caller, err := invoker.New(&spec, invoker.Shared{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +229,9 @@ func TestAParkedAddressKeepsItsOrderAndResumesByItself(t *testing.T) {
 	r.put("in", 0, "good", "r")
 	r.expect("good", "1:r")
 	r.until("it is parked again", func() bool { return r.metric("statefun_worker_parked_addresses") == 1 })
+	if n := r.metric("statefun_worker_waiting_addresses"); n != 1 {
+		t.Errorf("%v addresses wait, it is the parked one", n)
+	}
 	r.become(echo)
 	r.expect("bad", append(want, "11:r10")...)
 }

@@ -50,10 +50,27 @@ func (w *Worker) commit(ctx context.Context, p *producer, tx *transaction) {
 		w.post(func() { w.fail(err) })
 		return
 	}
-	// Whatever the fault was, a new producer id aborts what is open and fences what is on its way.
-	p.client.Close()
-	fresh, openErr := w.openProducer(ctx, p.slot)
+	fresh, openErr := w.reopen(ctx, p, err)
 	w.post(func() { w.notCommitted(tx, fresh, err, openErr) })
+}
+
+// reopen replaces the producer of a transaction that was not committed: whatever the fault was, a new producer id aborts
+// what is open and fences what is on its way. A client keeps to the id of a topic as it was first seen, so where that was
+// created anew the other producers are replaced too, of which each would lose a transaction to find out.
+func (w *Worker) reopen(ctx context.Context, p *producer, fault error) (fresh []*producer, err error) {
+	stale := []*producer{p}
+	if errors.Is(fault, kerr.UnknownTopicID) {
+		stale = w.producers[:]
+	}
+	for _, old := range stale {
+		old.client.Close()
+		opened, err := w.openProducer(ctx, old.slot)
+		if err != nil {
+			return fresh, err
+		}
+		fresh = append(fresh, opened)
+	}
+	return fresh, nil
 }
 
 // endTransaction returns nil only for a transaction that is committed.
@@ -161,6 +178,10 @@ func (w *Worker) refused(p *producer, a *acknowledgements) error {
 	if !internal && a.alongside > 0 && (errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.InvalidTimestamp)) {
 		p.suspects[r.Topic] = time.Now().Add(suspectFor)
 		return fault
+	}
+	if !internal && errors.Is(err, kerr.UnknownTopicID) { // the topic is another one, or none: the check looks it up anew
+		w.catalog.Forget(r.Topic)
+		return fmt.Errorf("%w: %w", errRecord, fault)
 	}
 	if !internal && w.catalog.Refuse(a.asFunctionGave(r), err, time.Now()) {
 		return fmt.Errorf("%w: %w", errRecord, fault)

@@ -14,6 +14,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/outbox"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/state"
@@ -70,8 +71,13 @@ const (
 	// rebalanceTimeout bounds how long others wait for this worker's running commit when they join.
 	rebalanceTimeout = 45 * time.Second
 
-	// stopTimeout bounds a clean stop: the last commit and the leave.
+	// stopTimeout bounds a clean stop, also when no broker answers: lastCommitTimeout, leaveTimeout, and a second for what
+	// ends then. Whoever runs the worker waits for little longer.
 	stopTimeout = 8 * time.Second
+	// lastCommitTimeout bounds the last commits of a clean stop.
+	lastCommitTimeout = 6 * time.Second
+	// leaveTimeout bounds how long a stop waits for the group to take note.
+	leaveTimeout = time.Second
 )
 
 // nameRule keeps a name safe in transactional ids, offset metadata and file names.
@@ -83,7 +89,7 @@ func (c *Config) complete() error {
 		problems = append(problems, errors.New("worker: no module"))
 	}
 	if len(c.Brokers) == 0 {
-		problems = append(problems, errors.New("worker: no brokers: give --brokers or an address in the module's ingresses"))
+		problems = append(problems, fmt.Errorf("worker: no brokers: give %s or an address in the module's ingresses", naming.Brokers))
 	}
 	if c.StateDir == "" {
 		problems = append(problems, errors.New("worker: no state folder"))

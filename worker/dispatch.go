@@ -181,7 +181,7 @@ func (w *Worker) ready(m *task.Mailbox) {
 // dispatch makes calls for as long as there are ready addresses and slots. Because of H11 an endpoint holds at most
 // half of the slots while others wait.
 func (w *Worker) dispatch() {
-	if w.stopping || w.answerBytes.Load() >= w.Module.Application.Limits.AnswerBytes {
+	if w.stopping || w.bodies.Full() {
 		return
 	}
 	w.flight.age(w.now)

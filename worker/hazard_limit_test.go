@@ -72,7 +72,7 @@ func TestH9PayloadsAreCopiedOutOfTheFetch(t *testing.T) {
 	w.log, w.names = discard(), names{maxRecordBytes: 1 << 20, deadLetterBytes: 1 << 20}
 	fetched := func(topic string, record kgo.Record) *batch {
 		record.Topic = topic
-		return r.decode(kgo.FetchTopicPartition{Topic: topic, FetchPartition: kgo.FetchPartition{Records: []*kgo.Record{&record}}})
+		return r.decode(t.Context(), kgo.FetchTopicPartition{Topic: topic, FetchPartition: kgo.FetchPartition{Records: []*kgo.Record{&record}}})
 	}
 	read := fetched("in", kgo.Record{Key: fetch[:3], Value: fetch[3:8]})
 	invalid := fetched("in", kgo.Record{Value: fetch[8:11]})

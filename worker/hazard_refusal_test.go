@@ -272,7 +272,7 @@ func TestP5ARecordThatMustFailIsNeverDone(t *testing.T) {
 	var items int
 	l.loop(func(w *Worker) {
 		value := []byte("r0")
-		b := w.ingress.decode(kgo.FetchTopicPartition{Topic: "in", FetchPartition: kgo.FetchPartition{Records: []*kgo.Record{
+		b := w.ingress.decode(t.Context(), kgo.FetchTopicPartition{Topic: "in", FetchPartition: kgo.FetchPartition{Records: []*kgo.Record{
 			{Topic: "in", Key: []byte("K"), Value: value, Offset: 0}, {Topic: "in", Value: value, Offset: 1}, {Topic: "in", Key: []byte("K"), Value: value, Offset: 2},
 		}}})
 		items = len(b.items)

@@ -140,7 +140,7 @@ func (w *Worker) measure() {
 	effects, bytes := w.collectedSize()
 	m.collected.Set(float64(effects))
 	m.collectedBytes.Set(float64(bytes))
-	m.answerBytes.Set(float64(w.answerBytes.Load()))
+	m.answerBytes.Set(float64(w.bodies.Held()))
 	m.pausedSources.Set(float64(w.paused()))
 	w.measureOutbox()
 	m.backlogs(w.partitions, &w.flight)

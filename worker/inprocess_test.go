@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -111,6 +112,24 @@ func TestAPanicOrTheEndOfItsGoroutineParksAnAddressAndNothingElse(t *testing.T) 
 				t.Error("the log has no stack")
 			}
 		})
+	}
+}
+
+// Calls share goroutines: the labels that one function gives its own must not be on what the next one does.
+func TestTheProfilerLabelsOfAFunctionEndWithItsCall(t *testing.T) {
+	l := newLab(t, setting{partitions: 1}, func(ctx context.Context, call *callOf, r *reply) error {
+		pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("function", "test-of-labels")))
+		return echo(ctx, call, r)
+	})
+	l.up()
+	l.put("in", 0, "X", "r0")
+	l.expect("X", "1:r0")
+	var profile strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(profile.String(), `"function":"test-of-labels"`) {
+		t.Error("a goroutine has the labels of a function that has returned")
 	}
 }
 

@@ -75,11 +75,7 @@ func (w *Worker) awaitCalls() {
 		w.calls.Wait()
 		close(over)
 	}()
-	began := w.stopped
-	if began.IsZero() { // the loop has failed
-		began = time.Now()
-	}
-	patience := time.NewTimer(time.Until(began.Add(stopTimeout)))
+	patience := time.NewTimer(time.Until(w.stopBegan().Add(stopTimeout)))
 	defer patience.Stop()
 	select {
 	case <-over:

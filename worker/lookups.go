@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,9 @@ type lookups struct {
 	admin  *kadm.Client
 	create bool          // egress topics that are missing, on a development broker
 	salt   atomic.Uint32 // of the partition for egress records without a key, another for each transaction
+
+	mu      sync.Mutex
+	looking map[string]chan struct{} // topics that are being looked up; closed when it is over
 }
 
 // lookupTimeout bounds one question.
@@ -117,8 +121,39 @@ func (b bounds) of(partition int32) (first, end int64, err error) {
 	return start.Offset, last.Offset, nil
 }
 
-// learn looks an egress topic up for the catalog.
+// learn looks an egress topic up for the catalog. Of those who ask for a topic at once one looks, and the others wait for
+// it: they would be as many as there are calls.
 func (l *lookups) learn(ctx context.Context, catalog *egress.Catalog, topic string) error {
+	l.mu.Lock()
+	looking := l.looking[topic]
+	first := looking == nil
+	if first {
+		if l.looking == nil {
+			l.looking = map[string]chan struct{}{}
+		}
+		looking = make(chan struct{})
+		l.looking[topic] = looking
+	}
+	l.mu.Unlock()
+	if !first {
+		select {
+		case <-looking: // the catalog may know now; if not, the next who asks looks
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.looking, topic)
+		close(looking)
+	}()
+	return l.look(ctx, catalog, topic)
+}
+
+// look is learn for one who asks.
+func (l *lookups) look(ctx context.Context, catalog *egress.Catalog, topic string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	r := kmsg.NewPtrMetadataRequest()
@@ -133,7 +168,7 @@ func (l *lookups) learn(ctx context.Context, catalog *egress.Catalog, topic stri
 		return errors.New("the broker's metadata lacks the topic")
 	}
 	found := &metadata.Topics[0]
-	facts := egress.Facts{Partitions: int32(len(found.Partitions)), Err: kerr.ErrorForCode(found.ErrorCode)}
+	facts := egress.Facts{ID: found.TopicID, Partitions: int32(len(found.Partitions)), Err: kerr.ErrorForCode(found.ErrorCode)}
 	if operations := found.AuthorizedOperations; operations != unknownOperations && facts.Err == nil {
 		facts.WriteDenied = operations>>uint(kmsg.ACLOperationWrite)&1 == 0
 	}

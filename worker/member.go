@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // member is this worker's place in the consumer group. The group is about the partitions of the mailbox topic; the
@@ -35,7 +35,7 @@ type revocation struct {
 
 // join opens the group client; assignments arrive as posts to the loop.
 func (w *Worker) join() *member {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(w.lines)
 	m := &member{w: w, cancel: cancel}
 	client, err := w.settings.Open(append(m.protocol(),
 		kgo.WithContext(ctx), kgo.ConsumerGroup(w.ApplicationID), kgo.ConsumeTopics(w.names.mailbox), kgo.DisableAutoCommit(),
@@ -135,7 +135,7 @@ func (w *Worker) returned() {
 }
 
 func errFencedName(name string) error {
-	return fmt.Errorf("another worker has taken the name %q: give each worker its own --worker-id, and do not copy state folders: %w", name, kerr.FencedInstanceID)
+	return fmt.Errorf("another worker has taken the name %q: give each worker its own %s, and do not copy state folders: %w", name, naming.WorkerID, kerr.FencedInstanceID)
 }
 
 // identity is the member id and generation that the client holds now (H2: inside a revoke the captured generation
@@ -171,9 +171,6 @@ func (m *member) revoked(cl *kgo.Client, partitions []int32) {
 	case <-m.w.done:
 	}
 }
-
-// leaveTimeout bounds how long a clean stop waits for the group to take note.
-const leaveTimeout = time.Second
 
 // leave ends the membership. A clean stop tells the group, so that others take over at once; after a failure a named
 // member's place is kept for the restart until the session time-out.

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -17,6 +19,7 @@ type metrics struct {
 	held, heldLimit, inFlight, collected          prometheus.Gauge
 	partitions, pending, stored, window           *prometheus.GaugeVec
 	parkedAddresses, unserved, standbyLag         *prometheus.GaugeVec
+	entries                                       *prometheus.GaugeVec
 	ingressWaits                                  *prometheus.GaugeVec
 	invocations, inputs, failures, sent, egressed *prometheus.CounterVec
 	duration                                      *prometheus.HistogramVec
@@ -24,6 +27,7 @@ type metrics struct {
 	endpointReady, endpointLimit                  *prometheus.GaugeVec
 
 	functions map[protocol.TypeName]*functionMetrics // touched by the loop only
+	others    *functionMetrics                       // of the functions beyond mostFunctions; nil while there are none
 }
 
 // invocationBuckets reach from a call on the same machine to the longest that endpoints are given.
@@ -58,13 +62,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		inFlight:        f.gauge("statefun_worker_in_flight_calls", "Calls in flight."),
 		collected:       f.gauge("statefun_worker_collected_effects", "Effects that wait for the next transaction."),
 		collectedBytes:  f.gauge("statefun_worker_collected_bytes", "Size of the effects that wait for the next transaction."),
-		answerBytes:     f.gauge("statefun_worker_answer_bytes", "Size of the answers that were read and are not applied."),
+		answerBytes:     f.gauge("statefun_worker_answer_bytes", "Size of the answers that are read, or were read and are not applied."),
 		pausedSources:   f.gauge("statefun_worker_paused_sources", "Source partitions that are not fetched because their window, or what waits behind it, is at its limit."),
 		partitions:      f.gauges("statefun_worker_partitions", "Partitions owned, by stage.", "stage"),
 		pending:         f.gauges("statefun_worker_pending_inputs", "Inputs copied into the changelog, by partition.", "partition"),
 		stored:          f.gauges("statefun_worker_pending_bytes", "Bytes of inputs copied into the changelog, by partition.", "partition"),
 		window:          f.gauges("statefun_worker_window_records", "Records read above the position, the largest source of a partition.", "partition"),
 		parkedAddresses: f.gauges("statefun_worker_parked_addresses", "Addresses whose last call failed: they wait to be tried again, or are being tried, by partition.", "partition"),
+		entries:         f.gauges("statefun_worker_waiting_addresses", "Addresses with an entry in memory: their inputs wait, be it on disk, or are in a call, by partition.", "partition"),
 		unserved:        f.gauges("statefun_worker_unserved_addresses", "Addresses of functions that the module does not serve, whose inputs are kept, by partition.", "partition"),
 		standbyLag:      f.gauges("statefun_standby_lag_rows", "Changelog offsets that a followed partition lacks, by partition.", "partition"),
 		ingressWaits:    f.gauges("statefun_worker_ingress_waits", "1 while an ingress of another cluster waits for that cluster.", "ingress"),
@@ -122,24 +127,41 @@ func (f factory) histograms(name, help string, buckets []float64, labels ...stri
 }
 
 func (m *metrics) function(fn protocol.TypeName) *functionMetrics {
-	f := m.functions[fn]
-	if f == nil {
-		name := fn.String()
-		f = &functionMetrics{
-			invocations: m.invocations.WithLabelValues(name), inputs: m.inputs.WithLabelValues(name),
-			failures: m.failures.WithLabelValues(name), egress: m.egressed.WithLabelValues(name),
-			sentLocal: m.sent.WithLabelValues(name, "local"), sentThroughMailbox: m.sent.WithLabelValues(name, "mailbox"),
-			duration: m.duration.WithLabelValues(name),
-			flight:   m.functionFlight.WithLabelValues(name), backlog: m.functionBacklog.WithLabelValues(name),
-		}
-		m.functions[fn] = f
+	if f := m.functions[fn]; f != nil {
+		return f
 	}
-	return f
+	name := fn.String()
+	if len(m.functions) < mostFunctions && len(name) <= longestFunction {
+		f := m.named(name)
+		m.functions[fn] = f
+		return f
+	}
+	if m.others == nil {
+		m.others = m.named("other")
+	}
+	return m.others
+}
+
+// An endpoint of a whole namespace serves whatever function a message names. mostFunctions of them are measured by their
+// names, unless these are longer than longestFunction, the rest together.
+const (
+	mostFunctions   = 1024
+	longestFunction = 512
+)
+
+func (m *metrics) named(name string) *functionMetrics {
+	return &functionMetrics{
+		invocations: m.invocations.WithLabelValues(name), inputs: m.inputs.WithLabelValues(name),
+		failures: m.failures.WithLabelValues(name), egress: m.egressed.WithLabelValues(name),
+		sentLocal: m.sent.WithLabelValues(name, "local"), sentThroughMailbox: m.sent.WithLabelValues(name, "mailbox"),
+		duration: m.duration.WithLabelValues(name),
+		flight:   m.functionFlight.WithLabelValues(name), backlog: m.functionBacklog.WithLabelValues(name),
+	}
 }
 
 // forget removes the gauges of a partition that is somebody else's now.
 func (m *metrics) forget(partition string) {
-	for _, g := range []*prometheus.GaugeVec{m.pending, m.stored, m.window, m.parkedAddresses, m.unserved} {
+	for _, g := range []*prometheus.GaugeVec{m.pending, m.stored, m.window, m.parkedAddresses, m.unserved, m.entries} {
 		g.DeleteLabelValues(partition)
 	}
 }
@@ -165,6 +187,7 @@ func (m *metrics) backlogs(partitions map[int32]*partition, calls *flight) {
 	waiting := map[protocol.TypeName]int{}
 	for _, p := range partitions {
 		if p.stage == running {
+			m.entries.WithLabelValues(strconv.Itoa(int(p.id))).Set(float64(p.task.Addresses()))
 			p.task.Backlog(func(fn protocol.TypeName, inputs int) { waiting[fn] += inputs })
 		}
 	}
@@ -173,10 +196,14 @@ func (m *metrics) backlogs(partitions map[int32]*partition, calls *flight) {
 			waiting[c.Target.Type] -= c.Inputs()
 		}
 	}
-	for fn := range waiting {
-		m.function(fn)
+	sums := make(map[*functionMetrics]int, len(waiting))
+	for fn, inputs := range waiting {
+		sums[m.function(fn)] += inputs
 	}
-	for fn, f := range m.functions {
-		f.backlog.Set(float64(waiting[fn]))
+	for _, f := range m.functions {
+		f.backlog.Set(float64(sums[f]))
+	}
+	if m.others != nil {
+		m.others.backlog.Set(float64(sums[m.others]))
 	}
 }

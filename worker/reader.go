@@ -14,6 +14,7 @@ import (
 	"github.com/statefun-kafka/statefun-kafka/egress"
 	"github.com/statefun-kafka/statefun-kafka/ingress"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
 	"github.com/statefun-kafka/statefun-kafka/router"
 	"github.com/statefun-kafka/statefun-kafka/task"
@@ -125,13 +126,16 @@ func (r *reader) run(ctx context.Context) {
 			if len(p.Records) == 0 {
 				return
 			}
-			b := r.decode(p)
+			b := r.decode(ctx, p)
+			if b == nil {
+				return
+			}
 			select {
 			case r.w.batches <- b:
 			case <-ctx.Done():
 			}
 		})
-		if r.failed {
+		if ctx.Err() != nil || r.failed { // in this order: a route that was left behind may still set the second
 			return
 		}
 	}
@@ -141,7 +145,7 @@ func (r *reader) run(ctx context.Context) {
 func (r *reader) fault(ctx context.Context, topic string, partition int32, err error) {
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		r.w.post(func() {
-			r.w.fail(fmt.Errorf("read %s partition %d: records were deleted before they were read: %w: look at the topic's retention; --accept-offset-reset goes on from what is left", topic, partition, err))
+			r.w.fail(fmt.Errorf("read %s partition %d: records were deleted before they were read: %w: look at the topic's retention; %s goes on from what is left", topic, partition, err, naming.AcceptOffsetReset))
 		})
 		return
 	}
@@ -183,14 +187,18 @@ func (r *reader) raw(name string) string {
 	return r.foreign.raw(name)
 }
 
-func (r *reader) decode(p kgo.FetchTopicPartition) *batch {
+// decode makes a batch of what was read; nil when ctx is done first.
+func (r *reader) decode(ctx context.Context, p kgo.FetchTopicPartition) *batch {
 	f := r.feed(module.TopicPartition{Topic: r.name(p.Topic), Partition: p.Partition})
 	b := &batch{
 		reader: r, feed: f, end: p.Records[len(p.Records)-1].Offset + 1,
 		items: make([]item, 0, len(p.Records)), envelopes: make([]protocol.Envelope, 0, len(p.Records)),
 	}
 	for rest := p.Records; len(rest) > 0; {
-		rest = r.decodeRest(b, rest)
+		var left bool
+		if rest, left = r.decodeRest(ctx, b, rest); left {
+			return nil
+		}
 	}
 	return b
 }

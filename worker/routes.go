@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -47,8 +48,9 @@ func (w *Worker) decoder(in *module.Ingress, t *module.IngressTopic) *ingress.De
 var errRouteGoexit = errors.New("its route ended its goroutine (runtime.Goexit, which the FailNow of a test calls too)")
 
 // decodeRest takes records into a batch and gives those that are left to take. The program's code runs on a goroutine of
-// its own: where it ends that, nothing would be read any more and nobody would know.
-func (r *reader) decodeRest(b *batch, records []*kgo.Record) (rest []*kgo.Record) {
+// its own: where it ends that, nothing would be read any more and nobody would know. One that does not return when ctx is
+// done is left behind, and the batch with it.
+func (r *reader) decodeRest(ctx context.Context, b *batch, records []*kgo.Record) (rest []*kgo.Record, left bool) {
 	next, over := 0, false
 	decode := func() {
 		for ; next < len(records); next++ {
@@ -64,16 +66,20 @@ func (r *reader) decodeRest(b *batch, records []*kgo.Record) (rest []*kgo.Record
 	}
 	if !b.feed.routed {
 		decode()
-		return nil
+		return nil, false
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		decode()
 	}()
-	<-ended
-	if over || !r.take(b, records[next], len(b.envelopes), &ingress.Invalid{Reason: ingress.Undecodable, Detail: errRouteGoexit}) {
-		return nil
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return nil, true
 	}
-	return records[next+1:]
+	if over || !r.take(b, records[next], len(b.envelopes), &ingress.Invalid{Reason: ingress.Undecodable, Detail: errRouteGoexit}) {
+		return nil, false
+	}
+	return records[next+1:], false
 }

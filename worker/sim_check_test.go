@@ -25,7 +25,8 @@ func (s *sim) settle() {
 	}
 	defer client.Close()
 	lists := map[int]map[int]string{} // address → place → input
-	seen := map[string]bool{}
+	seen, over := map[string]bool{}, false
+	s.committed = map[string]string{}
 	until, poke := time.Now().Add(*simSettle), time.Now().Add(simPoke)
 	for time.Now().Before(until) {
 		if time.Now().After(poke) {
@@ -40,9 +41,12 @@ func (s *sim) settle() {
 		fetches := client.PollFetches(ctx)
 		cancel()
 		fetches.EachRecord(func(r *kgo.Record) { s.record(r, lists, seen) })
-		if fetches.NumRecords() > 0 && len(seen) == len(s.want) {
-			until = time.Now().Add(300 * time.Millisecond) // nothing more may come
+		if done := len(seen) == len(s.want) && s.relieved() && s.delivered(); done && (fetches.NumRecords() > 0 || !over) {
+			until, over = time.Now().Add(300*time.Millisecond), true // nothing more may come
 		}
+	}
+	if !over {
+		s.t.Errorf("it does not come to its end: all appends are done: %v, all is delivered: %v", s.relieved(), s.delivered())
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.want)) {
 		if !seen[id] {
@@ -51,6 +55,9 @@ func (s *sim) settle() {
 	}
 	if !s.t.Failed() {
 		s.checkOrder(lists)
+		for _, a := range s.arrivals() {
+			a.check()
+		}
 	}
 }
 
@@ -58,19 +65,48 @@ func (s *sim) settle() {
 const simPoke = 4 * time.Second
 
 // poke breaks all connections. kfake never answers the JoinGroup of a member that it takes for dead meanwhile, which it
-// does while the others are waited for; Kafka does neither. The client would ask again after 55 s only.
+// does while the others are waited for; Kafka does neither. The client would ask again after 55 s only. And it keeps a
+// member for ever that died between its JoinGroup and its SyncGroup, where Kafka's session runs out.
 func (s *sim) poke() {
 	s.dumpGroup()
+	s.evictGhosts()
 	s.count("connections broken while the group waits")
 	for _, p := range s.processes {
 		p.network.breakAll()
 	}
 }
 
+// evictGhosts removes members that no process is.
+func (s *sim) evictGhosts() {
+	g := s.cluster.GroupInfo("app")
+	if g == nil || g.State != "Stable" {
+		return
+	}
+	for _, m := range g.Members {
+		for _, p := range s.processes {
+			if m.InstanceID == nil || *m.InstanceID != p.name {
+				continue
+			}
+			alive := p.asked(func(w *Worker) bool {
+				id := ""
+				if w.group != nil {
+					id, _ = w.group.identity()
+				}
+				return id == m.MemberID
+			})
+			if !alive {
+				s.count("member evicted that died before its SyncGroup")
+				p.evict()
+			}
+		}
+	}
+}
+
 func (s *sim) record(r *kgo.Record, lists map[int]map[int]string, seen map[string]bool) {
-	id, at, _ := strings.Cut(string(r.Value), "@")
-	place, _ := strconv.Atoi(at)
+	id, place, _ := parseOutput(string(r.Value))
 	a := addressOf(string(r.Key))
+	root, _, _ := strings.Cut(id, ".")
+	s.certain(root)
 	want, is := s.want[id]
 	switch {
 	case !is:
@@ -82,7 +118,7 @@ func (s *sim) record(r *kgo.Record, lists map[int]map[int]string, seen map[strin
 	case lists[a][place] != "":
 		s.t.Errorf("address %d processed %s and %s as number %d", a, lists[a][place], id, place)
 	}
-	seen[id] = true
+	seen[id], s.committed[id] = true, string(r.Value)
 	if lists[a] == nil {
 		lists[a] = map[int]string{}
 	}
@@ -125,7 +161,10 @@ func (s *sim) checkOrder(lists map[int]map[int]string) {
 func (s *sim) sender(id string, place map[string]int, records map[string]ingressRecord) (from string, at [2]int64, ordered bool) {
 	i := strings.LastIndexByte(id, '.')
 	if i < 0 {
-		r := records[id]
+		r, is := records[id] // else it is an append that nobody knew of
+		if !is {
+			return "", at, false
+		}
 		return fmt.Sprintf("ingress %s partition %d", r.topic, r.partition), [2]int64{r.offset}, true
 	}
 	parent, suffix := id[:i], id[i+1:]
@@ -141,7 +180,7 @@ func (s *sim) checkRows() {
 	truth := s.foldChangelog()
 	for key, value := range truth {
 		switch kind := key.key[0]; kind {
-		case state.KindPending, state.KindTimer, state.KindToken:
+		case state.KindPending, state.KindTimer, state.KindToken, state.KindOutbox:
 			s.t.Errorf("partition %d: a row of kind %q is left: %x = %x", key.partition, kind, key.key, value)
 		}
 	}
@@ -151,6 +190,7 @@ func (s *sim) checkRows() {
 	s.checkState(truth)
 	s.checkTransactions()
 	s.checkMailbox()
+	s.checkDeadLetters()
 }
 
 // checkStore holds the partitions that a process owned last against the changelog; what it has of others is an
@@ -227,6 +267,10 @@ func (s *sim) eachRecord(topic string, visit func(*kgo.Record)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	starts, err := s.admin.ListStartOffsets(context.Background(), topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
@@ -235,7 +279,7 @@ func (s *sim) eachRecord(topic string, visit func(*kgo.Record)) {
 	defer client.Close()
 	left := map[int32]int64{}
 	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
+		if start, _ := starts.Lookup(o.Topic, o.Partition); o.Offset > start.Offset {
 			left[o.Partition] = o.Offset
 		}
 	})

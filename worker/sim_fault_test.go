@@ -22,6 +22,9 @@ type fault struct {
 // fault lets one fault happen, or none.
 func (s *sim) fault(p *process) {
 	faults := append(append(s.processFaults(p), s.brokerFaults(p)...), s.groupFaults(p)...)
+	if more := s.outsideFaults(p); len(more) > 0 && s.rng.IntN(3) == 0 {
+		faults = more
+	}
 	if s.rng.IntN(3) == 0 {
 		return
 	}
@@ -31,10 +34,36 @@ func (s *sim) fault(p *process) {
 	}
 	s.doing = f.name
 	before := len(s.pending)
+	s.missed = false
 	f.do()
-	if len(s.pending) == before {
+	if len(s.pending) == before && !s.missed {
 		s.count(f.name)
 	}
+}
+
+// await waits for the moment of a fault, which may not come: the worker may have nothing to do. Then the fault is none.
+func (s *sim) await(moment <-chan struct{}) (came bool) {
+	select {
+	case <-moment:
+		return true
+	case <-time.After(60 * time.Millisecond):
+		s.missed = true
+		return false
+	}
+}
+
+// outsideFaults fall on what only some worlds have.
+func (s *sim) outsideFaults(p *process) (faults []fault) {
+	if s.sink != nil {
+		faults = append(faults, fault{"kill behind a delivery", p.killAtDelivery})
+	}
+	if s.shape.own {
+		faults = append(faults, s.ownFaults(p)...)
+	}
+	if s.far != nil {
+		faults = append(faults, s.far.faults(p)...)
+	}
+	return faults
 }
 
 func (s *sim) processFaults(p *process) []fault {
@@ -170,6 +199,9 @@ func (p *process) injectGroup(key kmsg.Key, err *kerr.Error) {
 // moveLeader gives one partition of a topic to another broker.
 func (s *sim) moveLeader() {
 	topics := []string{"app-changelog", "app-mailbox", "in", "in2", "out"}
+	if s.shape.own {
+		topics = append(topics, filled)
+	}
 	topic := topics[s.rng.IntN(len(topics))]
 	p := int32(s.rng.IntN(simPartitions))
 	if leader := s.cluster.LeaderFor(topic, p); leader >= 0 {

@@ -75,7 +75,8 @@ func (s *sim) function(ctx context.Context, fn protocol.TypeName, request []byte
 	if !call.knows("list") || !call.knows("count") {
 		return missing("list", "count"), nil
 	}
-	switch s.mood.Add(1) % 61 {
+	turn := s.mood.Add(1)
+	switch turn % 61 {
 	case 0:
 		return nil, errFlaky
 	case 7:
@@ -87,10 +88,12 @@ func (s *sim) function(ctx context.Context, fn protocol.TypeName, request []byte
 	case 13:
 		return []byte{0xff, 0xff, 0xff}, nil // garbage
 	}
-	return s.answer(&call), nil
+	return s.answer(&call, turn), nil
 }
 
-func (s *sim) answer(call *callOf) []byte {
+// answer tells of each input its place among those of the address, and the call, by which one attempt is told from the
+// next: of two only one may show anywhere.
+func (s *sim) answer(call *callOf, turn int64) []byte {
 	var a reply
 	list := string(call.states["list"])
 	n, _ := strconv.Atoi(string(call.states["count"]))
@@ -102,7 +105,14 @@ func (s *sim) answer(call *callOf) []byte {
 			list += ","
 		}
 		list += id
-		a.egress("test/out", "out", call.target.ID, fmt.Sprint(id, "@", n))
+		value := fmt.Sprint(id, "@", n, "#", turn)
+		a.egress("test/out", "out", call.target.ID, value)
+		if s.shape.sink {
+			a.value(testSink, "test/alarm", value)
+		}
+		if s.shape.far {
+			a.egress("test/far", "out", call.target.ID, value)
+		}
 		a.emit(id, self, call.target.Type)
 		if parent, is := strings.CutSuffix(id, ".x"); is {
 			a.cancel(parent + ".c")

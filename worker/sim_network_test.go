@@ -24,6 +24,8 @@ type network struct {
 	reached chan struct{} // closed then
 	conns   map[net.Conn]bool
 	loseEnd atomic.Bool
+	where   func(host string) bool // with reached: only such a connection; nil: any
+	away    func(host string) bool // hosts that nothing reaches for now; nil: there are none
 }
 
 // errCut is what a connection gives that is broken, as the kernel's does.
@@ -32,6 +34,9 @@ var errCut error = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("the net
 func (n *network) dial(ctx context.Context, kind, host string) (net.Conn, error) {
 	if err := n.pass(ctx.Done()); err != nil {
 		return nil, err
+	}
+	if n.away != nil && n.away(host) {
+		return nil, errCut
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, kind, host)
 	n.mu.Lock()
@@ -46,7 +51,7 @@ func (n *network) dial(ctx context.Context, kind, host string) (net.Conn, error)
 	if n.conns == nil {
 		n.conns = map[net.Conn]bool{}
 	}
-	c := &slowConn{Conn: conn, network: n, closed: make(chan struct{})}
+	c := &slowConn{Conn: conn, host: host, network: n, closed: make(chan struct{})}
 	n.conns[c] = true
 	return c, nil
 }
@@ -63,25 +68,33 @@ func (n *network) freeze() {
 
 // freezeBefore freezes the network when the next request of a kind is about to be written. reached is closed then.
 func (n *network) freezeBefore(key kmsg.Key) (reached chan struct{}) {
-	return n.freezeAt(key, false)
+	return n.freezeAt(key, false, nil)
 }
 
 // freezeAfter is freezeBefore, but the broker gets the request.
 func (n *network) freezeAfter(key kmsg.Key) (reached chan struct{}) {
-	return n.freezeAt(key, true)
+	return n.freezeAt(key, true, nil)
 }
 
-func (n *network) freezeAt(key kmsg.Key, after bool) (reached chan struct{}) {
+func (n *network) freezeAt(key kmsg.Key, after bool, where func(host string) bool) (reached chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.key, n.after, n.reached = int16(key), after, make(chan struct{})
+	n.key, n.after, n.where, n.reached = int16(key), after, where, make(chan struct{})
 	return n.reached
 }
 
+// forget takes a freeze back that has not come.
+func (n *network) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.reached = nil
+}
+
 // meet freezes when that is the request that was waited for: a request begins with its size and its kind.
-func (n *network) meet(request []byte, after bool) {
+func (n *network) meet(host string, request []byte, after bool) {
 	n.mu.Lock()
 	is := n.reached != nil && n.after == after && len(request) > 6 && int16(binary.BigEndian.Uint16(request[4:])) == n.key
+	is = is && (n.where == nil || n.where(host))
 	reached := n.reached
 	if is {
 		n.reached = nil
@@ -122,6 +135,7 @@ func (n *network) pass(givenUp <-chan struct{}) error {
 // slowConn is a connection that stands still with its network.
 type slowConn struct {
 	net.Conn
+	host    string
 	network *network
 	once    sync.Once
 	closed  chan struct{}
@@ -136,11 +150,11 @@ func (c *slowConn) Read(b []byte) (int, error) {
 }
 
 func (c *slowConn) Write(b []byte) (int, error) {
-	c.network.meet(b, false)
+	c.network.meet(c.host, b, false)
 	if err := c.network.pass(c.closed); err != nil {
 		return 0, err
 	}
-	c.network.meet(b, true) // the answer must not be quicker
+	c.network.meet(c.host, b, true) // the answer must not be quicker
 	return c.Conn.Write(b)
 }
 
@@ -170,6 +184,18 @@ func (n *network) closeAll() {
 		c.Close()
 	}
 	n.conns = nil
+}
+
+// breakTo breaks the connections to some hosts.
+func (n *network) breakTo(where func(host string) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		if where(c.(*slowConn).host) {
+			c.Close()
+			delete(n.conns, c)
+		}
+	}
 }
 
 func (n *network) heal() { n.loseEnd.Store(false) }

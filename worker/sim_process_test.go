@@ -10,6 +10,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/statefun-kafka/statefun-kafka/ingress"
+	"github.com/statefun-kafka/statefun-kafka/outbox"
+	"github.com/statefun-kafka/statefun-kafka/protocol"
 )
 
 // process is one worker under its name, with its disk.
@@ -22,7 +26,8 @@ type process struct {
 	network *network
 	wake    func() // ends a stall; never nil while it runs
 	disk    *vfs.MemFS
-	old     *vfs.MemFS // an older copy of the disk
+	old     *vfs.MemFS  // an older copy of the disk
+	appends *kgo.Client // of its program; nil: that appends nothing
 }
 
 // add makes a process under the next name and starts it.
@@ -36,6 +41,9 @@ func (s *sim) add() {
 func (p *process) start() {
 	s := p.s
 	p.network, p.wake = &network{}, func() {}
+	if s.far != nil {
+		p.network.away = s.far.isAway
+	}
 	c := s.config("/state")
 	c.WorkerID, c.Functions, c.FileSystem = p.name, s.function, p.disk
 	c.SessionTimeout, c.TransactionTimeout = simSession, simTransaction
@@ -44,6 +52,7 @@ func (p *process) start() {
 		kgo.Dialer(p.network.dial), kgo.WithHooks(p.network), kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
 	}
+	p.outfit(&c)
 	worker, err := New(inProcess(c))
 	if err != nil {
 		s.t.Fatal(err)
@@ -51,6 +60,39 @@ func (p *process) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.worker, p.cancel, p.ended = worker, cancel, make(chan error, 1)
 	go func(ended chan error) { ended <- worker.Run(ctx) }(p.ended)
+}
+
+// outfit gives the worker what its program has for it.
+func (p *process) outfit(c *Config) {
+	s, network := p.s, p.network
+	if s.far != nil {
+		c.LookEvery = simLook
+	}
+	if s.sink != nil {
+		c.Sinks = map[protocol.TypeName]outbox.Target{testSink: outbox.Callback(func(ctx context.Context, item outbox.Item) error {
+			return s.sink.take(ctx, network, item)
+		})}
+	}
+	if s.shape.own {
+		p.openAppends()
+		c.Routes = map[protocol.TypeName]ingress.Route{fill: toItsKey}
+	}
+}
+
+// flushAppends waits until what the program has appended is durable, as the end of its Run does.
+func (p *process) flushAppends() {
+	if p.appends != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = p.appends.Flush(ctx)
+	}
+}
+
+// closeAppends ends the appends of the program, of which nobody knows then whether they are durable.
+func (p *process) closeAppends() {
+	if p.appends != nil {
+		p.appends.Close()
+	}
 }
 
 var errKilled = errors.New("killed")
@@ -65,6 +107,7 @@ func (p *process) kill() {
 	worker.post(func() { worker.fail(errKilled) })
 	p.cancel()
 	<-p.ended
+	p.closeAppends()
 	switch s.rng.IntN(8) {
 	case 0:
 		s.count("disk lost")
@@ -84,6 +127,8 @@ func (p *process) kill() {
 func (p *process) stop() {
 	p.network.thaw()
 	p.wake()
+	p.flushAppends()
+	p.closeAppends()
 	p.cancel()
 	if err := <-p.ended; err != nil && !isCopy(err) {
 		p.s.t.Fatalf("clean stop of %s: %v", p.name, err)
@@ -101,6 +146,7 @@ func (s *sim) supervise() {
 			}
 			s.count("refused as a copy and started again")
 			p.disk = p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+			p.closeAppends()
 			p.start()
 		default:
 		}

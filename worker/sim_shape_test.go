@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // shape is what a seed makes of the application: how many workers, what becomes of the group, on what kind of broker.
@@ -19,10 +20,15 @@ type shape struct {
 	redpanda bool
 	standby  bool
 	rebuilt  bool // at the end all disks are lost
+	sink     bool // functions send to Go code
+	own      bool // the program fills an ingress
+	far      bool // functions send to another cluster
+	away     bool // an ingress lies there
 }
 
 func shapeOf(seed uint64) shape {
 	s := shape{steps: 25, pause: 30, first: seed%2 == 0, redpanda: seed%6 == 4, standby: seed%7 == 3, rebuilt: seed%5 == 2}
+	s.sink, s.own, s.far, s.away = seed%3 == 1, seed%11%3 == 0 && seed%11 < 9, seed%7 == 1 || seed%7 == 5, seed%9 == 6 || seed%9 == 8
 	switch seed % 8 {
 	case 1, 6:
 		s.kind, s.workers = "one worker", 1
@@ -36,6 +42,21 @@ func shapeOf(seed uint64) shape {
 		s.kind, s.workers, s.pause = "four workers", 4, 60
 	}
 	return s
+}
+
+// versions are what the brokers speak, nil: the newest. Where records are deleted they do not tell where a leader epoch
+// ends: of a partition that is deleted to its end kfake says 0, where Kafka says its end, and a reader goes back there.
+func (s shape) versions() (v *kversion.Versions) {
+	switch {
+	case s.first:
+		v = kversion.FromString("v3.9")
+	case s.own:
+		v = kversion.Stable()
+	}
+	if s.own {
+		v.SetMaxKeyVersion(int16(kmsg.OffsetForLeaderEpoch), -1)
+	}
+	return v
 }
 
 // String describes it for a summary.
@@ -55,17 +76,60 @@ func (s shape) String() string {
 	if s.rebuilt {
 		also = append(also, "rebuilt")
 	}
+	if s.sink {
+		also = append(also, "a sink")
+	}
+	if s.own {
+		also = append(also, "a topic of its own")
+	}
+	if s.far {
+		also = append(also, "an egress elsewhere")
+	}
+	if s.away {
+		also = append(also, "an ingress elsewhere")
+	}
 	return strings.Join(also, ", ")
 }
 
-func (s shape) module() string {
+// module is the module's text; elsewhere is the address of the other cluster.
+func (s shape) module(elsewhere string) string {
 	const topic = "    - topic: in\n      valueType: test/command\n      targets: [test/f]\n"
 	lines := []string{topic, topic + strings.Replace(topic, "topic: in", "topic: in2", 1)}
 	if s.standby {
 		lines = append(lines, "  id: app", "  id: app\n  standbyReplicas: 1")
 	}
-	return replaced(lines...)
+	text := replaced(lines...)
+	if elsewhere == "" {
+		return text
+	}
+	text = strings.Replace(text, "  id: app\n", "  id: app\n  brokers: localhost:1\n", 1)
+	if s.away {
+		text += ingressElsewhere + "  address: " + elsewhere + "\n"
+	}
+	if s.far {
+		text += egressElsewhere + "  address: " + elsewhere + "\n"
+	}
+	return text
 }
+
+const (
+	ingressElsewhere = `---
+kind: io.statefun.kafka.v1/ingress
+spec:
+  id: test/away
+  consumerGroupId: elsewhere
+  startupPosition: {type: earliest}
+  topics:
+    - topic: in
+      valueType: test/command
+      targets: [test/f]
+`
+	egressElsewhere = `---
+kind: io.statefun.kafka.v1/egress
+spec:
+  id: test/far
+`
+)
 
 // nextName names a worker. A stopped worker's name is taken again, so that its transactional ids are too.
 func (s *sim) nextName() string {

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/router"
 )
 
@@ -26,6 +26,9 @@ import (
 // transaction and of the membership, kills and stalls workers, with their disks kept, cut short, lost or put back from
 // an older copy, adds and stops some, and holds what read_committed readers, the changelog and the stores have at the
 // end against what the records asked for. A seed decides the load, the faults and the shape of the group; goroutines and clocks remain, so a seed repeats a run only in kind.
+//
+// Some worlds have more: a sink, a topic that the programs fill themselves, an egress or an ingress on another cluster. What
+// goes to a sink or there may come again, under the same id, and is otherwise held against the committed egress records.
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed only")
 	simFirst = flag.Uint64("sim.first", 1, "first seed")
@@ -40,7 +43,7 @@ func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		first, n = *simSeed, 1
 	}
-	faults := map[string]int{}
+	faults, tally := map[string]int{}, map[string]int{}
 	runs, inputs := 0, 0
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -50,6 +53,10 @@ func TestSimulation(t *testing.T) {
 			inputs += len(s.want)
 			for f, count := range s.faults {
 				faults[f] += count
+			}
+			s.tally["deletions of records that are done"] += int(s.deletions.Load())
+			for what, count := range s.tally {
+				tally[what] += count
 			}
 			t.Log(s.summary())
 		})
@@ -61,6 +68,9 @@ func TestSimulation(t *testing.T) {
 	for _, f := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%-50s %d", f, faults[f])
 		total += faults[f]
+	}
+	for _, what := range slices.Sorted(maps.Keys(tally)) {
+		t.Logf("%-50s %d", what, tally[what])
 	}
 	t.Logf("%d runs, seeds %d to %d: %d inputs checked, %d faults of %d kinds", runs, first, first+n-1, inputs, total, len(faults))
 }
@@ -85,15 +95,24 @@ type sim struct {
 	admin   *kadm.Client
 	want    map[string]int // input id → address that must process it once
 	sent    []ingressRecord
-	faults  map[string]int
-	pending []armed // faults that may not have happened yet
-	log     *logBuffer
-	mood    atomic.Int64 // of the functions
-	manual  *kgo.Client
-	named   int    // names given
-	doing   string // the fault that is being done
+	// committed are what the egress has of each input, by its id.
+	committed map[string]string
+	faults    map[string]int
+	tally     map[string]int // of what a run was about, beside inputs and faults
+	pending   []armed        // faults that may not have happened yet
+	log       *logBuffer
+	mood      atomic.Int64 // of the functions
+	manual    *kgo.Client
+	loaded    int    // records produced
+	named     int    // names given
+	doing     string // the fault that is being done
+	missed    bool   // its moment did not come
 
 	processes []*process
+	sink      *sink      // nil: there is none
+	far       *elsewhere // nil: there is none
+	appends   appends
+	deletions atomic.Int64 // of records that are done
 }
 
 type ingressRecord struct {
@@ -112,8 +131,8 @@ func newSim(t *testing.T, seed uint64) *sim {
 		kfake.GroupMinSessionTimeout(100 * time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "315360000000", "group.initial.rebalance.delay.ms": "0"}),
 	}
-	if shape.first {
-		options = append(options, kfake.MaxVersions(kversion.FromString("v3.9")))
+	if versions := shape.versions(); versions != nil {
+		options = append(options, kfake.MaxVersions(versions))
 	}
 	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
@@ -121,9 +140,10 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	t.Cleanup(cluster.Close)
 	s := &sim{
-		world: newWorldAt(t, shape.module(), cluster.ListenAddrs()...), seed: seed, shape: shape, rng: rng, cluster: cluster,
-		want: map[string]int{}, faults: map[string]int{}, log: &logBuffer{},
+		seed: seed, shape: shape, rng: rng, cluster: cluster, want: map[string]int{}, faults: map[string]int{}, tally: map[string]int{}, log: &logBuffer{},
+		appends: appends{unsure: map[string]int{}},
 	}
+	s.outfit(t)
 	s.admin = kadm.NewClient(s.client)
 	s.shortRebalances()
 	if shape.redpanda {
@@ -138,6 +158,26 @@ func newSim(t *testing.T, seed uint64) *sim {
 		}
 	})
 	return s
+}
+
+// outfit gives the application what is not on its own brokers.
+func (s *sim) outfit(t *testing.T) {
+	s.world = &world{t: t}
+	address := ""
+	if s.shape.far || s.shape.away {
+		s.far = newElsewhere(s)
+		address = s.far.address()
+	}
+	s.world = newWorldAt(t, s.shape.module(address), s.cluster.ListenAddrs()...)
+	if s.shape.sink {
+		s.sink = &sink{arrivals: newArrivals(s, "the sink")}
+		s.world.module.Sinks = []module.Sink{{ID: testSink}}
+	}
+	if s.shape.own {
+		own := ofProgram(t, simPartitions, s.brokers)
+		s.world.module.Ingresses = append(s.world.module.Ingresses, own.Ingresses...)
+		s.watchDeletions()
+	}
 }
 
 func (s *sim) count(fault string) { s.faults[fault]++ }
@@ -176,6 +216,9 @@ func (s *sim) run() {
 	for step := range s.shape.steps {
 		s.load(2 + s.rng.IntN(8))
 		s.fault(s.processes[s.rng.IntN(len(s.processes))])
+		if s.shape.own && s.rng.IntN(2) == 0 {
+			s.trim()
+		}
 		s.change(step)
 		time.Sleep(time.Duration(s.rng.IntN(s.shape.pause)) * time.Millisecond) // the pace of the load; nothing waits for it
 		s.supervise()
@@ -183,6 +226,9 @@ func (s *sim) run() {
 	s.disarm()
 	for _, p := range s.processes {
 		p.network.heal()
+	}
+	if s.far != nil {
+		s.far.come()
 	}
 	s.settle()
 	s.stopAll()
@@ -220,7 +266,12 @@ func (s *sim) load(n int) {
 // loadOne produces a record of an address: in the topic that is aligned with the application or in the other one, and
 // now and then to another partition than its key's, as a producer with a partitioner of its own does.
 func (s *sim) loadOne(a int) {
-	id := fmt.Sprintf("r%d", len(s.sent))
+	if s.shape.own && s.rng.IntN(3) == 0 {
+		s.loadOwn(s.processes[s.rng.IntN(len(s.processes))], a)
+		return
+	}
+	id := fmt.Sprintf("r%d", s.loaded)
+	s.loaded++
 	topic, partitions := "in", int32(simPartitions)
 	if s.rng.IntN(4) == 0 {
 		topic, partitions = "in2", simUnaligned
@@ -229,24 +280,32 @@ func (s *sim) loadOne(a int) {
 	if s.rng.IntN(5) == 0 {
 		p = int32(s.rng.IntN(int(partitions)))
 	}
+	client, name := s.producer(), topic
+	if s.shape.away && topic == "in" && s.rng.IntN(3) == 0 {
+		client, name = s.far.client, "in elsewhere"
+	}
 	r := &kgo.Record{Topic: topic, Partition: p, Key: []byte(address(a)), Value: []byte(id)}
-	if err := s.producer().ProduceSync(context.Background(), r).FirstErr(); err != nil {
+	if err := client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.sent = append(s.sent, ingressRecord{topic, r.Partition, r.Offset, a, id})
+	s.sent = append(s.sent, ingressRecord{name, r.Partition, r.Offset, a, id})
 	s.expect(id, a)
 }
 
 func (s *sim) producer() *kgo.Client {
 	if s.manual == nil {
-		client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.t.Cleanup(client.Close)
-		s.manual = client
+		s.manual = manualProducer(s.t, s.brokers)
 	}
 	return s.manual
+}
+
+func manualProducer(t *testing.T, brokers []string) *kgo.Client {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
 }
 
 func (s *sim) expect(id string, address int) {

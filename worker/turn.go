@@ -46,7 +46,7 @@ func (w *Worker) turn(ctx context.Context) error {
 			w.now = time.Now()
 		case <-stop:
 			stop = nil
-			deadline = time.After(stopTimeout)
+			deadline = time.After(lastCommitTimeout)
 			w.now = time.Now()
 			w.beginStop()
 		case <-w.store.Failed():
@@ -184,11 +184,12 @@ func (w *Worker) report() {
 // openEndpoints prepares to call the endpoints of the module.
 func (w *Worker) openEndpoints() error {
 	w.byEndpoint = map[*module.Endpoint]*endpoint{}
-	metrics := invoker.NewMetrics(w.Registerer)
+	w.bodies = invoker.NewBodies(w.Module.Application.Limits.AnswerBytes)
+	shared := invoker.Shared{Metrics: invoker.NewMetrics(w.Registerer), Bodies: w.bodies, Log: w.log}
 	for i := range w.Module.Endpoints {
 		spec := &w.Module.Endpoints[i]
 		e := &endpoint{spec: spec, limit: newLimit(mostCalls(spec, w.Module.Application.Limits.InFlight))}
-		caller, err := w.openCaller(spec, metrics)
+		caller, err := w.openCaller(spec, shared)
 		if err != nil {
 			return fmt.Errorf("module %s: endpoint %s: %w", spec.Position.File, spec.Functions, err)
 		}
@@ -205,14 +206,14 @@ type caller interface {
 	Close()
 }
 
-func (w *Worker) openCaller(e *module.Endpoint, m *invoker.Metrics) (caller, error) {
+func (w *Worker) openCaller(e *module.Endpoint, s invoker.Shared) (caller, error) {
 	if e.Transport.Kind != module.TransportInProcess {
-		return invoker.New(e, m, w.log)
+		return invoker.New(e, s)
 	}
 	if w.Functions == nil {
 		return nil, errors.New("it is called in process, and the worker was given no functions: set Config.Functions")
 	}
-	return invoker.NewInProcess(e, w.Functions, m, w.log), nil
+	return invoker.NewInProcess(e, w.Functions, s), nil
 }
 
 // mostCalls is how many calls an endpoint can have in flight: a call without a connection would only wait for one.

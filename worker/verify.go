@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 	"github.com/statefun-kafka/statefun-kafka/state"
 	"github.com/statefun-kafka/statefun-kafka/task"
 )
@@ -46,7 +47,7 @@ func (b *beginnings) verifySource(s source, progress state.Progress) error {
 	}
 	if reset {
 		if !w.AcceptOffsetReset {
-			return fmt.Errorf("topic %s partition %d: group %s is at offset %d, the application at %d, so somebody has changed the group's offset: put it back, or start with --accept-offset-reset to read from there", s.topic, s.partition, w.ApplicationID, offset, progress.Position)
+			return fmt.Errorf("topic %s partition %d: group %s is at offset %d, the application at %d, so somebody has changed the group's offset: put it back, or start with %s to read from there", s.topic, s.partition, w.ApplicationID, offset, progress.Position, naming.AcceptOffsetReset)
 		}
 		w.log.Warn("the group's offset was changed by somebody else and is taken over", "topic", s.topic, "partition", s.partition, "from", progress.Position, "to", offset)
 		b.begin(s, offset)
@@ -57,7 +58,7 @@ func (b *beginnings) verifySource(s source, progress state.Progress) error {
 		return err
 	}
 	if !w.AcceptOffsetReset {
-		return fmt.Errorf("topic %s partition %d begins at offset %d, the application has read up to %d: %d offsets were deleted unread: restore them, or start with --accept-offset-reset to go on without", s.topic, s.partition, first, progress.Position, first-progress.Position)
+		return fmt.Errorf("topic %s partition %d begins at offset %d, the application has read up to %d: %d offsets were deleted unread: restore them, or start with %s to go on without", s.topic, s.partition, first, progress.Position, first-progress.Position, naming.AcceptOffsetReset)
 	}
 	w.log.Warn("records were deleted unread", "topic", s.topic, "partition", s.partition, "offsets", first-progress.Position)
 	b.begin(s, first)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/balance"
 	"github.com/statefun-kafka/statefun-kafka/egress"
+	"github.com/statefun-kafka/statefun-kafka/invoker"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
 	"github.com/statefun-kafka/statefun-kafka/protocol"
@@ -34,10 +36,9 @@ type Worker struct {
 	lookups   lookups
 	budget    *budget
 	suspects  map[string]time.Time // see producer
-	// answerBytes are bodies that were read and not applied; past the limit no more calls are made.
-	answerBytes atomic.Int64
-	egresses    map[protocol.TypeName]bool
-	foreigns    []*foreign
+	bodies    *invoker.Bodies      // of answers; when it is full no more calls are made
+	egresses  map[protocol.TypeName]bool
+	foreigns  []*foreign
 
 	// Set by prepare, before the loop begins, and never again.
 	plan          *topics.Plan
@@ -59,6 +60,11 @@ type Worker struct {
 	remote, inProcess *carriers
 
 	notReady atomic.Pointer[string] // why, nil: ready
+
+	// hangUp ends whatever any client of the worker is doing. The context of a request does not do: it is not looked at
+	// while its connection is being made, which takes ten seconds with a broker that answers nothing.
+	lines  context.Context
+	hangUp context.CancelFunc
 
 	loop
 }
@@ -131,12 +137,14 @@ func New(c Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{
-		Config: c, log: c.Logger, metrics: newMetrics(c.Registerer),
+		Config: c, log: slog.New(brief{c.Logger.Handler()}), metrics: newMetrics(c.Registerer),
 		router: router.New(c.Module), catalog: egress.NewCatalog(egress.Options{}),
 		budget: newBudget(c.Module.Application.Limits.ReadBudgetBytes), egresses: map[protocol.TypeName]bool{},
 		answers: make(chan *answer, answersWaiting), batches: make(chan *batch, 2), posts: make(chan func(), 64),
 		began: make(chan struct{}), done: make(chan struct{}), odd: make(chan struct{}, 1), suspects: map[string]time.Time{},
 	}
+	w.lines, w.hangUp = context.WithCancel(context.Background())
+	w.ClientOptions = append(slices.Clone(w.ClientOptions), kgo.WithContext(w.lines))
 	w.remote, w.inProcess = newCarriers(&w.work), newCarriers(&w.calls)
 	for _, e := range c.Module.Egresses {
 		w.egresses[e.ID] = true
@@ -148,7 +156,7 @@ func New(c Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.settings, w.producing = reading.With(c.ClientOptions...), producing.With(c.ClientOptions...)
+	w.settings, w.producing = reading.With(w.ClientOptions...), producing.With(w.ClientOptions...)
 	if w.SessionTimeout == 0 {
 		w.SessionTimeout = reading.SessionTimeout()
 	}
@@ -183,11 +191,15 @@ func (w *Worker) Ready() error {
 // be called once.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.close()
+	connected := context.AfterFunc(ctx, w.hangUp) // a start waits for brokers only; from then on the loop ends things in order
 	if err := w.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
+	}
+	if !connected() { // told to stop just now: its clients have ended
+		return nil
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -202,6 +214,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	close(w.done)
 	cancel()
 	w.epoch.cancel()
+	defer time.AfterFunc(time.Until(w.stopBegan().Add(lastCommitTimeout+leaveTimeout)), w.hangUp).Stop()
 	w.group.leave(err == nil)
 	w.work.Wait()
 	w.awaitCalls()
@@ -210,6 +223,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.log.Info("stopped", "worker", w.names.worker)
 	return nil
+}
+
+// stopBegan is when the worker was told to stop, or has failed.
+func (w *Worker) stopBegan() time.Time {
+	if w.stopped.IsZero() {
+		return time.Now()
+	}
+	return w.stopped
 }
 
 func (l *loop) begin(ctx context.Context) {
@@ -259,6 +280,7 @@ func (w *Worker) fail(err error) {
 }
 
 func (w *Worker) close() {
+	w.hangUp() // BEFORE the clients are closed, each of which would bid its brokers farewell, for a second if they are silent
 	for _, e := range w.endpoints {
 		e.close()
 	}

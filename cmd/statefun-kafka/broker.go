@@ -16,9 +16,9 @@ type brokerFlags struct {
 }
 
 func (b *brokerFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&b.advertise, "advertise", "", "HOST:PORT that clients are told to connect to; default: the listening address")
+	addHostPort(flags, &b.advertise, "advertise", "", "address that clients are told to connect to; default: the listening address")
 	flags.StringVar(&b.dataDir, "data-dir", "", "keep the log in this folder; NOT durable: a clean stop keeps it, a kill may tear the last transaction")
-	flags.StringVar(&b.kafkaVersion, "kafka-version", "", "offer only what this release of Kafka had, like 3.9")
+	flags.Var(release{&b.kafkaVersion}, "kafka-version", "offer only what this release of Kafka had, like 3.9")
 	flags.Var(&b.topics, "topic", "topic that exists from the start, like greetings:4; may be repeated")
 }
 
@@ -43,7 +43,7 @@ one node, no authentication, in memory unless --data-dir is given, and not crash
 		Example: `  statefun-kafka broker --topic names:4 --topic greetings:4
   statefun-kafka broker --addr 127.0.0.1:0                                 # a free port, logged as broker=HOST:PORT
   statefun-kafka broker --addr 0.0.0.0:9092 --advertise my-laptop:9092     # for containers and other machines`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := flags.config(p, addr)
 			c.AutoCreate = autoCreate
@@ -57,7 +57,7 @@ one node, no authentication, in memory unless --data-dir is given, and not crash
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:9092", "HOST:PORT to listen on; port 0 takes a free one")
+	addHostPort(cmd.Flags(), &addr, "addr", "127.0.0.1:9092", "address to listen on; port 0 takes a free one")
 	cmd.Flags().BoolVar(&autoCreate, "auto-create", false, "create a topic when a client that allows it asks for one that does not exist")
 	flags.add(cmd.Flags())
 	return cmd

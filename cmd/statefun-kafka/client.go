@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -11,10 +14,11 @@ import (
 
 // target is a cluster, and mostly a topic on it.
 type target struct {
-	brokers   []string
-	module    *module.Module // whose client settings are used; nil: none
-	topic     string
-	valueType string
+	brokers    []string
+	module     *module.Module    // whose client settings are used
+	properties []module.Property // that are used where there is no module
+	topic      string
+	valueType  string
 }
 
 // reader opens a client with the settings of the module's ingresses.
@@ -35,9 +39,39 @@ func (t target) writer(p *program, opts ...kgo.Opt) (*kgo.Client, error) {
 	return writes.Open(opts...)
 }
 
+// The wait for brokers that may be starting beside the command, and the pause between two tries.
+const (
+	reachTimeout = 5 * time.Second
+	reachPause   = 200 * time.Millisecond
+)
+
+// reach waits until a broker answers, and not for long: who gave a wrong address wants to know.
+func reach(ctx context.Context, p *program, cl *kgo.Client, brokers []string) error {
+	bounded, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	var last error
+	for {
+		err := cl.Ping(bounded)
+		if err == nil {
+			return nil
+		}
+		if last == nil {
+			p.log.Info("no broker answers yet: waiting", "brokers", strings.Join(brokers, ","), "error", err)
+		}
+		if bounded.Err() == nil || last == nil { // what ends with the wait says less than what was before
+			last = err
+		}
+		select {
+		case <-time.After(reachPause):
+		case <-bounded.Done():
+			return fmt.Errorf("no broker answers at %s: %w: check --brokers, the network, and the security properties of the module; statefun-kafka doctor tells more", strings.Join(brokers, ","), last)
+		}
+	}
+}
+
 func (t target) settings(p *program) (reads, writes kafka.Settings, err error) {
 	if t.module == nil {
-		reads, err = kafka.NewSettings(t.brokers, nil)
+		reads, err = kafka.NewSettings(t.brokers, t.properties)
 		return reads, reads, err
 	}
 	reads, writes, err = kafka.ForModule(t.module, t.brokers)

@@ -181,10 +181,26 @@ func TestWrongUsageEndsWithTwoAndPointsToTheHelp(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"unknown command", []string{"sent"}, `unknown command "sent"`},
-		{"unknown flag", []string{"tail", "--tpoic", "x"}, "unknown flag: --tpoic"},
-		{"flag of the wrong type", []string{"tail", "--max", "many"}, `invalid argument "many"`},
-		{"argument too many", []string{"version", "x"}, `unknown command "x"`},
+		{"unknown command", []string{"sent"}, `unknown command "sent": did you mean "send"?`},
+		{"unknown command nothing is like", []string{"xyz"}, `unknown command "xyz"`},
+		{"help for an unknown command", []string{"help", "sent"}, `unknown command "sent": did you mean "send"?`},
+		{"module in place of a command", []string{"module.yaml"}, "statefun-kafka run --module module.yaml"},
+		{"module without its flag", []string{"run", "module.yaml"}, "run takes no arguments: give the module with --module module.yaml"},
+		{"module among records", []string{"send", "module.yaml"}, "a module is given with --module module.yaml"},
+		{"unknown flag", []string{"tail", "--tpoic", "x"}, "unknown flag: --tpoic: did you mean --topic?"},
+		{"flag of a group of the log", []string{"run", "--log-leve", "x"}, "did you mean --log-level?"},
+		{"long flag with one dash", []string{"run", "-module", "module.yaml"}, "-module: long flags have two dashes: --module"},
+		{"flag of the wrong type", []string{"tail", "--max", "many"}, `--max "many": want a whole number`},
+		{"time without a unit", []string{"topics", "--timeout", "5"}, `--timeout "5": want a time like 30s`},
+		{"no time at all", []string{"topics", "--timeout", "0"}, "--timeout 0s: want a time like 30s"},
+		{"negative number", []string{"tail", "--max", "-1"}, "--max -1: want 0 or more"},
+		{"switch that is neither on nor off", []string{"doctor", "--strict=maybe"}, `--strict "maybe": want true or false`},
+		{"address without a port", []string{"run", "--admin-addr", "9090"}, `--admin-addr "9090": want HOST:PORT`},
+		{"address with a port too high", []string{"broker", "--addr", "127.0.0.1:99999"}, "want HOST:PORT"},
+		{"broker that is a URL", []string{"tail", "--brokers", "http://kafka:9092"}, `--brokers "http://kafka:9092": want HOST:PORT`},
+		{"no release of Kafka", []string{"broker", "--kafka-version", "99"}, "want a release of Kafka, like 3.9"},
+		{"no broker", []string{"tail", "--brokers", ""}, "--brokers is empty: want HOST:PORT"},
+		{"argument too many", []string{"version", "x"}, `version takes no arguments, and "x" is one`},
 		{"log level", []string{"version", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`},
 		{"log format", []string{"version", "--log-format", "xml"}, `--log-format "xml": want text, json or auto`},
 		{"output format", []string{"tail", "--output", "xml"}, `--output "xml": want text or json`},
@@ -195,10 +211,14 @@ func TestWrongUsageEndsWithTwoAndPointsToTheHelp(t *testing.T) {
 		{"nothing to read", []string{"tail", "--topic", "x"}, "give --topic, and --module or --brokers"},
 		{"topic without a count", []string{"broker", "--topic", "names:"}, "names:4"},
 		{"topic without a name", []string{"broker", "--topic", ":4"}, "names:4"},
+		{"no topic", []string{"broker", "--topic", ""}, "names:4"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, stderr := run(t, exitUsage, tt.args)
+			stdout, stderr := run(t, exitUsage, tt.args)
+			if stdout != "" {
+				t.Errorf("it prints, before it says what is wrong: %q", stdout)
+			}
 			has(t, stderr, tt.want, "see 'statefun-kafka", "--help'")
 		})
 	}
@@ -228,7 +248,7 @@ func TestEnvironmentStandsForFlagsAndFlagsBeatIt(t *testing.T) {
 
 func TestEnvironmentVariableThatDoesNotParseIsNamed(t *testing.T) {
 	_, stderr := run(t, exitUsage, []string{"tail"}, withEnv("STATEFUN_MAX", "many"))
-	has(t, stderr, `environment variable STATEFUN_MAX="many"`)
+	has(t, stderr, `environment variable STATEFUN_MAX="many": want a whole number`)
 }
 
 func TestVersionNamesTheProgramAndThePlatform(t *testing.T) {

@@ -36,13 +36,13 @@ answer, statefun-kafka doctor says, under endpoints, whether they are reached.`,
 		Example: `  statefun-kafka dev --module module.yaml
   statefun-kafka dev --module module.yaml --topic greetings:4
   statefun-kafka dev --module module.yaml --broker-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0   # free ports, both logged`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), p, flags) },
 	}
 	flags.module.addWithoutBrokers(cmd.Flags())
 	flags.worker.add(cmd.Flags(), "", "folder of the worker's state; default: ./statefun-data-dev/APPLICATION")
 	flags.broker.add(cmd.Flags())
-	cmd.Flags().StringVar(&flags.addr, "broker-addr", "127.0.0.1:9092", "HOST:PORT for the broker to listen on; port 0 takes a free one")
+	addHostPort(cmd.Flags(), &flags.addr, "broker-addr", "127.0.0.1:9092", "address for the broker to listen on; port 0 takes a free one")
 	cmd.Flags().Int32Var(&flags.ingressPartitions, "ingress-partitions", 0, "partitions of the ingress topics; default: the module's for the application, else 4")
 	return cmd
 }

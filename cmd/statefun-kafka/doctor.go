@@ -35,14 +35,18 @@ each endpoint. Nothing is created or changed, and no function is called. Run it 
 sees the rights that they have.
 
 The exit code is 1 when a promise would not hold. Warnings, and what could not be read, leave it at 0; with --strict a
-warning is 1 too. It is 2 for wrong usage or an invalid module.`,
+warning is 1 too. It is 2 for wrong usage or an invalid module.
+
+An application that is a Go program needs no module: with --application-id and --brokers it is checked as far as its
+cluster knows it. The first line of the report says what is left out.`,
 		Example: `  statefun-kafka doctor --module module.yaml
   statefun-kafka doctor --module module.yaml --brokers kafka-1:9092,kafka-2:9092 --topic greetings --strict
-  statefun-kafka doctor --module module.yaml --output json`,
-		Args: cobra.NoArgs,
+  statefun-kafka doctor --module module.yaml --output json
+  statefun-kafka doctor --application-id shop --brokers kafka:9092     # a Go program's`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), p, flags) },
 	}
-	flags.module.add(cmd.Flags())
+	flags.module.addForCluster(cmd.Flags())
 	flags.output.add(cmd.Flags())
 	cmd.Flags().StringSliceVarP(&flags.egress, "topic", "t", nil, "egress topic to check too; may be repeated")
 	cmd.Flags().Int32Var(&flags.partitions, "partitions", 0, "partitions of the application; default: the module's, else those of its topics")
@@ -60,11 +64,15 @@ func runDoctor(ctx context.Context, p *program, flags doctorFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := flags.module.load(p)
+	m, err := flags.module.application(p)
 	if err != nil {
 		return err
 	}
-	clients, _, err := target{brokers: m.Brokers, module: m}.settings(p)
+	on, err := flags.module.cluster(m)
+	if err != nil {
+		return err
+	}
+	clients, _, err := on.settings(p)
 	if err != nil {
 		return err
 	}

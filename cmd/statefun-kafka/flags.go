@@ -23,7 +23,7 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(f.Name)
 		value, ok := lookup(name)
-		if !ok || f.Changed || f.Name == "help" {
+		if !ok || value == "" || f.Changed || f.Name == "help" { // an empty variable is one that is not set
 			return
 		}
 		values := []string{value}
@@ -32,7 +32,12 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 			values = strings.Split(value, ",")
 		}
 		for _, v := range values {
-			if err := flags.Set(f.Name, v); err != nil {
+			err := flags.Set(f.Name, v)
+			var invalid *pflag.InvalidValueError
+			if errors.As(err, &invalid) {
+				err = wanted(invalid)
+			}
+			if err != nil {
 				faults = append(faults, fmt.Errorf("environment variable %s=%q: %w", name, value, err))
 			}
 		}
@@ -88,11 +93,18 @@ type moduleFlags struct {
 	oneCluster    bool // the brokers stand for every address
 	applicationID string
 	lenient       bool
+	commandConfig string // file with client properties
 }
 
 func (m *moduleFlags) add(flags *pflag.FlagSet) {
 	m.addWithoutBrokers(flags)
-	flags.StringSliceVarP(&m.brokers, "brokers", "b", nil, "bootstrap addresses HOST:PORT,…; default: those of the module's ingresses")
+	flags.StringSliceVarP(&m.brokers, brokersFlag, "b", nil, "bootstrap addresses HOST:PORT,…; default: those of the module's ingresses")
+}
+
+// addForCluster is for a command that can do without a module.
+func (m *moduleFlags) addForCluster(flags *pflag.FlagSet) {
+	m.add(flags)
+	flags.StringVar(&m.commandConfig, "command-config", "", "Java properties file of client settings, as Kafka's tools take it; for use without a module, which has its own")
 }
 
 // addWithoutBrokers is for a command that brings its own broker.
@@ -112,9 +124,43 @@ func (m *moduleFlags) load(p *program) (*module.Module, error) {
 		return nil, fmt.Errorf("the module is not valid:\n%w", err)
 	}
 	for _, w := range mod.Warnings {
-		p.log.Warn("module", "warning", w.Error())
+		p.log.Warn("module", "warning", p.word(w).Error())
 	}
 	return mod, nil
+}
+
+// application is the module, or without one what the id and the brokers stand for: an application whose cluster is asked.
+func (m *moduleFlags) application(p *program) (*module.Module, error) {
+	switch {
+	case len(m.paths) > 0:
+		return m.load(p)
+	case m.applicationID == "" || len(m.brokers) == 0:
+		return nil, usagef("no application: give --module FILE, or --application-id and --brokers of one that is a Go program")
+	}
+	p.word = func(err error) error { return err } // its reader has flags here, and options in the program
+	return module.Bare(m.applicationID, m.brokers)
+}
+
+// clusterAlone is a target on a cluster without a module.
+func (m *moduleFlags) clusterAlone() (t target, err error) {
+	t.brokers = m.brokers
+	if m.commandConfig != "" {
+		if t.properties, err = module.ReadProperties(m.commandConfig); err != nil {
+			return t, usageError{err}
+		}
+	}
+	return t, nil
+}
+
+// cluster is the target of a module that load or application has given.
+func (m *moduleFlags) cluster(mod *module.Module) (target, error) {
+	switch {
+	case mod.Bare:
+		return m.clusterAlone()
+	case m.commandConfig != "":
+		return target{}, usagef("--command-config is for use without a module: write client settings under properties in the module")
+	}
+	return target{brokers: mod.Brokers, module: mod}, nil
 }
 
 func (m *moduleFlags) options(p *program) module.Options {
@@ -168,12 +214,12 @@ const topicPartitions = 4
 
 func parseTopic(s string) (broker.Topic, error) {
 	name, count, found := strings.Cut(s, ":")
-	if !found {
+	if !found && name != "" {
 		return broker.Topic{Name: name, Partitions: topicPartitions}, nil
 	}
 	n, err := strconv.ParseInt(count, 10, 32)
 	if err != nil || n < 1 || name == "" {
-		return broker.Topic{}, fmt.Errorf("topic %q: want NAME or NAME:PARTITIONS, like names:4", s)
+		return broker.Topic{}, errors.New("want NAME or NAME:PARTITIONS, like names:4")
 	}
 	return broker.Topic{Name: name, Partitions: int32(n)}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 // The exit codes. A second signal ends the process with 128 and the signal's number, as a shell does.
@@ -38,15 +39,9 @@ type program struct {
 	out, err  io.Writer
 	lookupEnv func(string) (string, bool)
 	log       *slog.Logger // set before a command runs, from the flags
+	// word makes an error name what its reader can set: flags and the module.
+	word func(error) error
 }
-
-// usageError is an error of the caller's: it ends with exit code 2 and a pointer to the help.
-type usageError struct{ error }
-
-// Unwrap gives the reason.
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errReported ends a command whose output has said already what is wrong.
 var errReported = errors.New("reported")
@@ -54,16 +49,20 @@ var errReported = errors.New("reported")
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, p program, args []string) int {
 	running := false // the command line was understood
+	p.word = naming.ForCommand
 	root := newRoot(&p, &running)
 	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := misread(root, args)
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	}
 	if err == nil {
 		return exitOK
 	}
 	var usage usageError
 	var invalid module.Errors
 	if !errors.Is(err, errReported) {
-		fmt.Fprintln(p.err, "statefun-kafka:", err)
+		fmt.Fprintln(p.err, "statefun-kafka:", p.word(err))
 	}
 	switch {
 	case !running || errors.As(err, &usage):
@@ -95,6 +94,9 @@ A flag beats the variable, the variable beats the module.`,
 			if err := readEnvironment(cmd.Flags(), p.lookupEnv); err != nil {
 				return err
 			}
+			if err := checkFlags(cmd.Flags()); err != nil {
+				return err
+			}
 			log, err := logs.logger(p.err)
 			if err != nil {
 				return err
@@ -108,6 +110,7 @@ A flag beats the variable, the variable beats the module.`,
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(flagFault)
 	logs.add(root.PersistentFlags())
 	root.AddCommand(newRun(p), newDev(p), newBroker(p), newValidate(p), newTopics(p), newRescale(p), newSend(p), newTail(p), newDoctor(p), newVersion(p))
 	return root

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/rescale"
 )
 
@@ -35,16 +36,18 @@ A run that was cut short is run again: it begins anew, or ends what only lacks i
 no worker starts; --abort leaves the application as it was.
 
 The old topics are kept until --delete-old. Where the module gives partitions, change them there too.
+An application that is a Go program needs no module: --application-id and --brokers say which it is.
 The exit code is 1 when a run is refused or fails, or when --verify-only finds a difference.`,
 		Example: `  statefun-kafka rescale --module module.yaml --partitions 12 --dry-run   # what would be moved, and what is in the way
   statefun-kafka rescale --module module.yaml --partitions 12
   statefun-kafka rescale --module module.yaml --verify-only               # compare again, before the first worker starts
   statefun-kafka rescale --module module.yaml --abort                     # give up one that was cut short
-  statefun-kafka rescale --module module.yaml --delete-old                # once the application runs well`,
-		Args: cobra.NoArgs,
+  statefun-kafka rescale --module module.yaml --delete-old                # once the application runs well
+  statefun-kafka rescale --application-id shop --brokers kafka:9092 --partitions 12   # a Go program's`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRescale(cmd.Context(), p, flags) },
 	}
-	flags.module.add(cmd.Flags())
+	flags.module.addForCluster(cmd.Flags())
 	flags.output.add(cmd.Flags())
 	cmd.Flags().Int32Var(&flags.partitions, "partitions", 0, "the new number of partitions")
 	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "write nothing: show the rows of each partition, and what is in the way")
@@ -65,7 +68,11 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := flags.module.load(p)
+	m, err := flags.module.application(p)
+	if err != nil {
+		return err
+	}
+	on, err := flags.module.cluster(m)
 	if err != nil {
 		return err
 	}
@@ -73,7 +80,10 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 		ApplicationID: m.Application.ID, Partitions: flags.partitions, WorkDir: flags.workDir, Fence: flags.fence,
 		Logger: p.log, Progress: func(s rescale.Progress) { fmt.Fprintln(p.err, progressLine(s)) },
 	}
-	if config.Reading, config.Producing, err = (target{brokers: m.Brokers, module: m}).settings(p); err != nil {
+	if config.Reading, config.Producing, err = on.settings(p); err != nil {
+		return err
+	}
+	if err := reachBefore(ctx, p, config.Reading); err != nil {
 		return err
 	}
 	report, err := command(ctx, config)
@@ -87,10 +97,23 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 	if err := show(p.out, report); err != nil {
 		return err
 	}
+	if m.Bare && report.State == rescale.StateComplete {
+		p.log.Info("where the program sets Options.Partitions, give it the new number", "partitions", flags.partitions)
+	}
 	if len(report.Obstacles) > 0 || len(report.Differences) > 0 {
 		return errReported
 	}
 	return nil
+}
+
+// reachBefore spares a rescale the wait for brokers that are not there.
+func reachBefore(ctx context.Context, p *program, settings kafka.Settings) error {
+	cl, err := settings.Open()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	return reach(ctx, p, cl, settings.Brokers())
 }
 
 // command is the one that the flags ask for.

@@ -29,7 +29,7 @@ type workerFlags struct {
 
 func (w *workerFlags) add(flags *pflag.FlagSet, stateDir, stateDirUsage string) {
 	flags.StringVar(&w.stateDir, "state-dir", stateDir, stateDirUsage)
-	flags.StringVar(&w.adminAddr, "admin-addr", "127.0.0.1:9090", "HOST:PORT of health, readiness and metrics; port 0 takes a free one")
+	addHostPort(flags, &w.adminAddr, "admin-addr", "127.0.0.1:9090", "address of health, readiness and metrics; port 0 takes a free one")
 	flags.StringVar(&w.workerID, "worker-id", "", "name of this worker, the same after a restart and no other worker's; default: one kept in the state folder")
 	flags.BoolVar(&w.acceptOffsetReset, "accept-offset-reset", false, "accept that somebody changed the group's offsets, and read from there")
 }
@@ -49,7 +49,7 @@ Workers of one application share its partitions. Each needs a state folder of it
 		Example: `  statefun-kafka run --module module.yaml
   statefun-kafka run --module module.yaml --brokers kafka-1:9092,kafka-2:9092 --state-dir /var/lib/statefun --worker-id worker-0
   STATEFUN_MODULE=modules/ STATEFUN_ADMIN_ADDR=0.0.0.0:9090 statefun-kafka run`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := mod.load(p)
 			if err != nil {
@@ -75,7 +75,7 @@ func runWorker(ctx context.Context, p *program, adminAddr string, c worker.Confi
 	c.Logger, c.Registerer = p.log, registry
 	w, err := worker.New(c)
 	if err != nil {
-		return err
+		return usageError{err} // nothing is opened yet: it is what the flags and the module say
 	}
 	server, err := admin.New(admin.Config{
 		Addr: adminAddr, Gatherer: registry, Logger: p.log,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +48,7 @@ encoded as the SDKs expect it; any other type is sent as the text that it is.`,
   statefun-kafka send --brokers 127.0.0.1:9092 --topic counts --type io.statefun.types/int ada=3`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runSend(cmd.Context(), p, flags, args) },
 	}
-	flags.module.add(cmd.Flags())
+	flags.module.addForCluster(cmd.Flags())
 	cmd.Flags().StringVar(&flags.ingress, "ingress", "", "ingress NAMESPACE/NAME whose topic is meant, when the module has several")
 	cmd.Flags().StringVarP(&flags.topic, "topic", "t", "", "topic; default: the ingress' only one")
 	cmd.Flags().StringVar(&flags.valueType, "type", "", "type of the values; default: the valueType of the topic in the module")
@@ -57,18 +58,31 @@ encoded as the SDKs expect it; any other type is sent as the text that it is.`,
 }
 
 func runSend(ctx context.Context, p *program, flags sendFlags, args []string) error {
+	if err := checkPairs(args); err != nil {
+		return err
+	}
 	to, err := flags.target(p)
 	if err != nil {
 		return err
+	}
+	// All are read before the first is sent: a slip in the last one leaves nothing half done.
+	records, err := flags.records(args, to)
+	if err != nil {
+		return usageError{err}
 	}
 	cl, err := to.writer(p, kgo.RecordDeliveryTimeout(flags.timeout), kgo.ProducerLinger(0))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	reaching, given := context.WithTimeout(ctx, flags.timeout)
+	defer given()
+	if err := reach(reaching, p, cl, to.brokers); err != nil {
+		return err
+	}
 	// A signal ends the reading of records. What was handed over by then is still waited for, as long as a record may take.
 	s := &sender{cl: cl, topic: to.topic, valueType: to.valueType}
-	err = s.sendAll(ctx, p, flags.json, args)
+	err = s.sendAll(ctx, p, records)
 	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flags.timeout+flushSlack)
 	defer cancel()
 	if flushErr := cl.Flush(flushing); flushErr != nil && err == nil {
@@ -78,8 +92,10 @@ func runSend(ctx context.Context, p *program, flags sendFlags, args []string) er
 	if errors.Is(err, errRefused) {
 		err = nil // failure says why
 	}
-	fmt.Fprintf(p.out, "sent %s to topic %s\n", count(acknowledged, "record"), to.topic)
-	return errors.Join(err, failure)
+	if err = errors.Join(err, failure); err == nil || acknowledged > 0 {
+		fmt.Fprintf(p.out, "sent %s to topic %s\n", count(acknowledged, "record"), to.topic)
+	}
+	return err
 }
 
 // target finds the topic in the module, or takes it from the flags alone.
@@ -91,10 +107,15 @@ func (f *sendFlags) target(p *program) (target, error) {
 		case f.topic == "" || len(f.module.brokers) == 0:
 			return target{}, usagef("where to? give --module, or --brokers and --topic")
 		}
-		return target{brokers: f.module.brokers, topic: f.topic, valueType: f.valueType}, nil
+		t, err := f.module.clusterAlone()
+		t.topic, t.valueType = f.topic, f.valueType
+		return t, err
 	}
 	m, err := f.module.load(p)
 	if err != nil {
+		return target{}, err
+	}
+	if _, err := f.module.cluster(m); err != nil {
 		return target{}, err
 	}
 	t, err := chooseTopic(m, f.ingress, f.topic)
@@ -155,30 +176,43 @@ func (s *sender) result() (acknowledged int, failure error) {
 	return s.acknowledged, s.failure
 }
 
-func (s *sender) sendAll(ctx context.Context, p *program, objects, pairs []string) error {
-	if len(objects) == 0 && len(pairs) == 0 {
+// checkPairs looks at the form of the arguments before anything else: who gives a module there has given none.
+func checkPairs(args []string) error {
+	for _, arg := range args {
+		_, err := parsePair(arg)
+		switch {
+		case err != nil && isModule(arg):
+			return usagef("%w; a module is given with --module %s", err, arg)
+		case err != nil:
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// records are those of the command line; none: they come from standard input.
+func (f *sendFlags) records(pairs []string, to target) (records []typed, err error) {
+	parse := func(list []string, one func(string) (typed, error)) {
+		for _, text := range list {
+			t, failure := one(text)
+			if failure == nil {
+				_, failure = t.record(to.topic, to.valueType)
+			}
+			err = errors.Join(err, failure)
+			records = append(records, t)
+		}
+	}
+	parse(pairs, parsePair)
+	parse(f.json, func(text string) (typed, error) { return parseJSON(text, to.valueType) })
+	return records, err
+}
+
+func (s *sender) sendAll(ctx context.Context, p *program, records []typed) error {
+	if len(records) == 0 {
+		if in, is := p.in.(*os.File); is && isTerminal(in) {
+			fmt.Fprintln(p.err, "a record a line, key=value or JSON; Ctrl-D ends")
+		}
 		return s.sendLines(ctx, p.in)
-	}
-	// All are read before the first is sent: a slip in the last one leaves nothing half done.
-	var records []typed
-	for _, pair := range pairs {
-		t, err := parsePair(pair)
-		if err != nil {
-			return usageError{err}
-		}
-		records = append(records, t)
-	}
-	for _, object := range objects {
-		t, err := parseJSON(object, s.valueType)
-		if err != nil {
-			return usageError{err}
-		}
-		records = append(records, t)
-	}
-	for _, t := range records {
-		if _, err := t.record(s.topic, s.valueType); err != nil {
-			return usageError{err}
-		}
 	}
 	for _, t := range records {
 		if err := s.send(ctx, t); err != nil {

@@ -86,7 +86,9 @@ func TestSeveralIngressTopicsNeedAChoice(t *testing.T) {
 func TestUnknownTopicIsSaidWithAWayOut(t *testing.T) {
 	addr := startBroker(t)
 	out, stderr := run(t, exitFailure, []string{"send", "-b", addr, "--topic", "nowhere", "a=1"})
-	has(t, out, "sent 0 records")
+	if out != "" {
+		t.Errorf("nothing was sent, and it says %q", out)
+	}
 	has(t, stderr, "topic nowhere does not exist", "topics --create --create-ingress")
 }
 
@@ -137,7 +139,7 @@ func TestBrokerServesItsTopicsUntilStopped(t *testing.T) {
 		t.Fatalf("ended with %d", code)
 	}
 	_, stderr := run(t, exitFailure, []string{"send", "-b", addr, "-t", "names", "a=1", "--timeout", "1s"})
-	has(t, stderr, `record with key "a" to topic names`)
+	has(t, stderr, "no broker answers at "+addr, "connection refused", "check --brokers")
 }
 
 func TestBrokerKeepsItsFolder(t *testing.T) {

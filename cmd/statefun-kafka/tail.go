@@ -43,10 +43,10 @@ those of different partitions in any.`,
 		Example: `  statefun-kafka tail --module module.yaml --topic greetings
   statefun-kafka tail --brokers 127.0.0.1:9092 --topic greetings --from-start --max 10 --output json
   statefun-kafka tail --module module.yaml --topic counts --type io.statefun.types/int`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTail(cmd.Context(), p, flags) },
 	}
-	flags.module.add(cmd.Flags())
+	flags.module.addForCluster(cmd.Flags())
 	flags.output.add(cmd.Flags())
 	cmd.Flags().StringVarP(&flags.topic, "topic", "t", "", "topic to read")
 	cmd.Flags().StringVar(&flags.valueType, "type", "", "type of the values, like io.statefun.types/int; default: the module's valueType of an ingress topic, else text")
@@ -70,6 +70,9 @@ func runTail(ctx context.Context, p *program, flags tailFlags) error {
 		return err
 	}
 	defer cl.Close()
+	if err := reach(ctx, p, cl, from.brokers); err != nil {
+		return err
+	}
 	bounded := ctx
 	if flags.timeout > 0 {
 		var cancel context.CancelFunc
@@ -98,7 +101,9 @@ func (f *tailFlags) source(p *program) (target, error) {
 		if f.topic == "" || len(f.module.brokers) == 0 {
 			return target{}, usagef("what to read? give --topic, and --module or --brokers")
 		}
-		return target{brokers: f.module.brokers, topic: f.topic, valueType: f.valueType}, nil
+		t, err := f.module.clusterAlone()
+		t.topic, t.valueType = f.topic, f.valueType
+		return t, err
 	}
 	m, err := f.module.load(p)
 	if err != nil {
@@ -107,7 +112,11 @@ func (f *tailFlags) source(p *program) (target, error) {
 	if f.topic == "" {
 		return target{}, usagef("give --topic: a module does not name its egress topics, its functions do. It names %s", strings.Join(namedTopics(m), ", "))
 	}
-	t := target{brokers: m.Brokers, module: m, topic: f.topic}
+	t, err := f.module.cluster(m)
+	if err != nil {
+		return target{}, err
+	}
+	t.topic = f.topic
 	for _, in := range m.Ingresses {
 		for _, it := range in.Topics {
 			if it.Topic == f.topic {

@@ -35,14 +35,19 @@ func newTopics(p *program) *cobra.Command {
 		Long: `Show the topics of an application as they are on the cluster or would be created, and check them.
 
 A wrong setting is named with the command that mends it. With --create the missing topics are created; a worker
-does the same when it starts, except for ingress topics, which need --create-ingress here.`,
+does the same when it starts, except for ingress topics, which need --create-ingress here.
+
+An application that is a Go program needs no module: with --application-id and --brokers its cluster tells the topics,
+as far as the application has run there. The last line says what is not checked then.`,
 		Example: `  statefun-kafka topics --module module.yaml
   statefun-kafka topics --module module.yaml --create --replication 3
-  statefun-kafka topics --module module.yaml --create --create-ingress --topic greetings:4`,
-		Args: cobra.NoArgs,
+  statefun-kafka topics --module module.yaml --create --create-ingress --topic greetings:4
+  statefun-kafka topics --application-id shop --brokers kafka:9092     # a Go program's
+  statefun-kafka topics --application-id shop --brokers kafka:9092 --create --partitions 8   # before its first start`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTopics(cmd.Context(), p, flags) },
 	}
-	flags.module.add(cmd.Flags())
+	flags.module.addForCluster(cmd.Flags())
 	flags.output.add(cmd.Flags())
 	cmd.Flags().BoolVar(&flags.create, "create", false, "create what is missing")
 	cmd.Flags().BoolVar(&flags.createIngress, "create-ingress", false, "let --create create missing ingress topics too")
@@ -59,17 +64,29 @@ func runTopics(ctx context.Context, p *program, flags topicsFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := flags.module.load(p)
+	m, err := flags.module.application(p)
+	if err != nil {
+		return err
+	}
+	on, err := flags.module.cluster(m)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
-	cl, err := target{brokers: m.Brokers, module: m}.reader(p)
+	cl, err := on.reader(p)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	if err := reach(ctx, p, cl, m.Brokers); err != nil {
+		return err
+	}
+	if m.Bare {
+		if m, err = topics.Discover(ctx, cl, m); err != nil {
+			return err
+		}
+	}
 	plan, err := topics.New(ctx, cl, m, flags.options())
 	if plan == nil {
 		return err
@@ -116,6 +133,9 @@ func printPlanText(p *program, plan *topics.Plan) error {
 	for _, warning := range plan.Warnings {
 		fmt.Fprintf(p.out, "\nwarning: %s\n", warning)
 	}
+	if not := plan.NotChecked(); not != "" {
+		fmt.Fprintf(p.out, "\n%s\n", not)
+	}
 	return nil
 }
 
@@ -149,7 +169,8 @@ func printPlanJSON(p *program, plan *topics.Plan) error {
 		TransactionVersion int      `json:"transactionVersion"`
 		Topics             []topic  `json:"topics"`
 		Warnings           []string `json:"warnings"`
-	}{plan.ApplicationID, plan.Partitions, plan.TransactionVersion, nil, append([]string{}, plan.Warnings...)}
+		NotChecked         string   `json:"notChecked,omitempty"`
+	}{plan.ApplicationID, plan.Partitions, plan.TransactionVersion, nil, append([]string{}, plan.Warnings...), plan.NotChecked()}
 	for _, t := range plan.Topics {
 		out.Topics = append(out.Topics, topic{t.Name, t.Role, t.Partitions, t.Replication, t.Exists, t.Configs})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/statefun-kafka/statefun-kafka/kafka"
 	"github.com/statefun-kafka/statefun-kafka/module"
+	"github.com/statefun-kafka/statefun-kafka/naming"
 )
 
 func newValidate(p *program) *cobra.Command {
@@ -80,10 +81,8 @@ func place(p module.Problem) string {
 }
 
 func sentence(p module.Problem) string {
-	if p.Hint == "" {
-		return p.Message
-	}
-	return p.Message + " (" + p.Hint + ")"
+	p.Position = module.Position{} // place tells it
+	return naming.ForCommand(p).Error()
 }
 
 func summary(m *module.Module, warnings int) string {

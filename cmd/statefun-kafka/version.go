@@ -16,7 +16,7 @@ func newVersion(p *program) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: `  statefun-kafka version`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			build, _ := debug.ReadBuildInfo()
 			_, err := fmt.Fprintf(p.out, "statefun-kafka %s (%s, %s/%s)\n", versionText(version, build), runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -1,5 +1,5 @@
 // Command demo shows the whole in under a minute: the development broker, a worker with the greeter module and the
-// greeter function, each a process of its own; names go in through Kafka, greetings with counts come out, and the
+// greeter function on the official Go SDK, each a process of its own; names go in through Kafka, greetings with counts come out, and the
 // counts go on without a gap after the worker is killed with -9.
 //
 // `make demo` runs it. Its last line is "demo: OK …" or "demo: FAILED …", and its exit code 0 or 1.
@@ -58,7 +58,7 @@ func main() {
 
 func build(ctx context.Context, dir string) error {
 	say("building statefun-kafka and the greeter")
-	for name, source := range map[string]string{"statefun-kafka": "./cmd/statefun-kafka", "greeter": "./examples/greeter-go"} {
+	for name, source := range map[string]string{"statefun-kafka": "./cmd/statefun-kafka", "greeter": "./examples/greeter-official"} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), source)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", source, err, out)
@@ -111,7 +111,7 @@ func (s *stage) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("greeter function (Go SDK) on http://%s/statefun", function)
+	say("greeter function (official Go SDK) on http://%s/statefun", function)
 	s.environment = append(os.Environ(), "KAFKA_BROKERS="+brokers, "GREETER_URL=http://"+function+"/statefun")
 	return s.startWorker(ctx)
 }

@@ -10,35 +10,36 @@ import (
 // rooms lists, for each room, the rooms it may import. Data goes one way through them; an arrow that is missing
 // here is missing on purpose, so think about the design before adding one.
 var rooms = map[string][]string{
+	"naming":    {},
 	"protocol":  {},
-	"module":    {"protocol"},
+	"module":    {"protocol", "naming"},
 	"keystore":  {},
-	"kafka":     {"keystore", "module"},
-	"topics":    {"module", "kafka"},
+	"kafka":     {"keystore", "module", "naming"},
+	"topics":    {"module", "kafka", "naming"},
 	"ingress":   {"module", "protocol"},
 	"egress":    {"module", "protocol"},
 	"router":    {"module", "protocol"},
 	"invoker":   {"keystore", "module", "protocol"},
-	"state":     {"protocol"},
+	"state":     {"protocol", "naming"},
 	"changelog": {"state"},
 	"balance":   {},
 	"task":      {"state", "protocol"},
 	"outbox":    {"state", "egress", "protocol"},
 	"worker": {"protocol", "module", "kafka", "topics", "ingress", "egress", "router", "invoker", "state", "changelog", "balance",
-		"task", "outbox"},
-	"admin":  {"module"},
+		"task", "outbox", "naming"},
+	"admin":  {"module", "naming"},
 	"broker": {},
 	// What an operator does to an application that stands still, and what he looks at before it runs.
-	"rescale":            {"changelog", "kafka", "module", "protocol", "router", "state", "task", "topics"},
-	"doctor":             {"balance", "kafka", "module", "protocol", "topics", "worker"},
-	"cmd/statefun-kafka": {"worker", "module", "admin", "broker", "topics", "kafka", "protocol", "rescale", "doctor"},
+	"rescale":            {"changelog", "kafka", "module", "protocol", "router", "naming", "state", "task", "topics"},
+	"doctor":             {"balance", "kafka", "module", "protocol", "naming", "topics", "worker"},
+	"cmd/statefun-kafka": {"worker", "module", "admin", "broker", "topics", "kafka", "protocol", "rescale", "doctor", "naming"},
 	// The SDK is imported by programs that run no worker: it brings nothing of it along. Its test harness plays the runtime.
 	"statefun":              {},
 	"statefun/statefuntest": {"statefun", "protocol"},
 	// A worker in the user's program: what the command line puts together, put together by a builder. It hands the worker
 	// what the user's code is behind: functions (invoker), routes (ingress) and sinks (outbox).
 	"embedded": {"worker", "module", "kafka", "topics", "protocol", "router", "ingress", "invoker", "outbox", "admin", "broker",
-		"statefun"},
+		"statefun", "naming"},
 	"internal/lint": {},
 }
 

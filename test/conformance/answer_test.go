@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // reply is what a function answers to a call.
@@ -31,20 +32,12 @@ func broken() reply { return reply{status: http.StatusInternalServerError, body:
 
 // result is a success with effects, each given in protobuf's text format; see set, remove, message, delayed, output.
 func result(effects ...string) reply {
-	all := ""
-	for _, e := range effects {
-		all += e + "\n"
-	}
-	return reply{body: fromText(fromFunction, "invocation_result {\n"+all+"}")}
+	return reply{body: fromText(fromFunction, "invocation_result {\n"+strings.Join(effects, "\n")+"}")}
 }
 
 // incomplete asks for states; see spec.
 func incomplete(specs ...string) reply {
-	all := ""
-	for _, s := range specs {
-		all += s + "\n"
-	}
-	return reply{body: fromText(fromFunction, "incomplete_invocation_context {\n"+all+"}")}
+	return reply{body: fromText(fromFunction, "incomplete_invocation_context {\n"+strings.Join(specs, "\n")+"}")}
 }
 
 // spec is a missing state of the cases' type without expiry; expiry is "" or like "AFTER_WRITE 2000".

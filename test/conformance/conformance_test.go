@@ -8,17 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 
 	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
-var (
-	programFlag = flag.String("program", "", "run this statefun-kafka; default: build it")
-	allFlag     = flag.Bool("all", false, "run on Kafka too the cases in which a broker has no part")
-)
+var programFlag = flag.String("program", "", "run this statefun-kafka; default: build it")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -56,10 +52,8 @@ var program = sync.OnceValues(func() (path string, err error) {
 // TestConformance runs every case.
 func TestConformance(t *testing.T) { conform(t, embedded, sections()) }
 
-// TestOnKafka runs those cases again, on Kafka, in which a broker has a part.
-func TestOnKafka(t *testing.T) {
-	conform(t, realkafka.Version4, slices.DeleteFunc(sections(), func(s section) bool { return !s.brokered && !*allFlag }))
-}
+// TestOnKafka runs every case again, on Kafka.
+func TestOnKafka(t *testing.T) { conform(t, realkafka.Version4, sections()) }
 
 // conform runs cases on a broker.
 func conform(t *testing.T, broker string, sections []section) {

@@ -25,6 +25,10 @@ func sectionS() []Case {
 		{ID: "S8", Shows: "states may have any name, also those that StateFun uses itself (batch, request-state) or with odd letters", Run: oddStateNames},
 		{ID: "S9", Shows: "an expiration of 0 ms", Differs: refusal, Endpoint: deadLetterPolicy, Run: expirationOfNothing},
 		{ID: "S10", Shows: "one state of several has an expiration: the others stay", Run: mixedExpirations},
+		{
+			ID: "S11", Shows: "a function moves from a 2.2 to a 3.x endpoint: its state is there where the bytes mean the same, else the call is not made and the type is named",
+			Alone: true, Endpoint: deadLetterPolicy, Run: stateMovesUp,
+		},
 	}
 }
 
@@ -210,4 +214,38 @@ func mixedExpirations(l *lab) {
 	tell(l, "x", "write")
 	atLeast(600 * time.Millisecond)
 	equal(l, "outputs", tell(l, "x", "look"), "written | 1 absent 3")
+}
+
+func stateMovesUp(l *lab) {
+	const packed = "type.googleapis.com/some.Message"
+	var second atomic.Bool
+	l.answer("f", func(c call) reply {
+		switch {
+		case !second.Load():
+			return result2(set2("count", string(any2(packed, []byte("content of "+of2(c).target.ID)))), set2("odd", "\xff raw"), l.output2("x/"+record2, "x", "written"))
+		case c.state("count") == nil:
+			return incomplete(specOf("count", packed, ""))
+		case c.Target.ID == "odd" && c.state("odd") == nil:
+			return incomplete(spec("odd", ""))
+		}
+		return result(l.output("y", found(c, "count")))
+	})
+	l.start(module2{spec: "states: [{name: count}, {name: odd}]"}.text(l))
+	l.send("same", "one")
+	l.send("odd", "one")
+	l.written(2)
+	l.worker.kill()
+	second.Store(true)
+	if err := l.worker.write(l.documents()...); err != nil {
+		l.Fatal(err)
+	}
+	if err := l.worker.start(); err != nil {
+		l.Fatal(err)
+	}
+	l.send("same", "two")
+	equal(l, "state", string(l.written(3)[2].Value), "content of same")
+	l.send("odd", "two")
+	letter := l.deadLetters(1)[0]
+	equal(l, "reason", header(letter, "statefun.dead-letter/reason"), "state-type")
+	l.says(header(letter, "statefun.dead-letter/detail"), `state "odd"`, valueType, "statefun-kafka.v1/opaque")
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,67 +28,92 @@ const (
 
 // cluster is one running broker with clients of the tests.
 type cluster struct {
-	kind   string
-	real   *realkafka.Broker // nil for the embedded one
-	own    *child
-	listen string
-	client *kgo.Client // partitions by key, like any producer
-	manual *kgo.Client // partitions as the record says
-	admin  *kadm.Client
+	kind     string
+	settings map[string]string // of a real one, beside those of all tests
+	folder   string            // where an embedded one keeps its log; empty: in memory
+	real     *realkafka.Broker // nil for the embedded one
+	own      *child
+	listen   string
+	client   *kgo.Client // partitions by key, like any producer
+	manual   *kgo.Client // partitions as the record says
+	admin    *kadm.Client
 }
 
 // onEachBroker runs a test on every broker.
 func onEachBroker(t *testing.T, test func(t *testing.T, c *cluster)) {
 	t.Helper()
+	onEachKind(t, func(t *testing.T, kind string) { test(t, needBroker(t, kind)) })
+}
+
+// onEachKind is for a test with brokers of its own.
+func onEachKind(t *testing.T, test func(t *testing.T, kind string)) {
+	t.Helper()
 	for _, kind := range []string{embedded, kafka41, kafka39} {
-		t.Run(kind, func(t *testing.T) { test(t, needBroker(t, kind)) })
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
 	}
 }
 
 // needBroker is the shared broker of a kind, started by the first test that needs it.
 func needBroker(t *testing.T, kind string) *cluster {
 	t.Helper()
-	program := needProgram(t)
-	if !strings.Contains(","+*brokersFlag+",", ","+kind+",") {
-		t.Skipf("broker %s is not among -brokers", kind)
-	}
+	program := asked(t, kind)
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if c := shared.brokers[kind]; c != nil {
 		return c
 	}
-	c, err := startBroker(kind, program)
-	if err != nil {
+	c := &cluster{kind: kind}
+	if err := c.start(program); err != nil {
 		t.Fatal(err)
 	}
 	shared.brokers[kind] = c
 	return c
 }
 
-// startBroker starts a broker that nobody else uses.
-func startBroker(kind, program string) (*cluster, error) {
-	c := &cluster{kind: kind}
-	var err error
-	if kind == embedded {
-		err = c.startEmbedded(program)
+// ownBroker is a broker that nobody else uses, until the end of the test. Its log outlives a clean stop, that of a real one
+// a kill too. Settings are for a real one.
+func ownBroker(t *testing.T, kind string, settings map[string]string) *cluster {
+	t.Helper()
+	c := &cluster{kind: kind, settings: settings, folder: filepath.Join(t.TempDir(), "broker")}
+	if err := c.start(asked(t, kind)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+// asked skips a test on a broker that the run leaves out, and builds the program for it otherwise.
+func asked(t *testing.T, kind string) (program string) {
+	t.Helper()
+	program = needProgram(t)
+	if !strings.Contains(","+*brokersFlag+",", ","+kind+",") {
+		t.Skipf("broker %s is not among -brokers", kind)
+	}
+	return program
+}
+
+// start runs the broker and opens the clients.
+func (c *cluster) start(program string) (err error) {
+	if c.kind == embedded {
+		err = c.startEmbedded(program, "127.0.0.1:0")
 	} else {
 		// Restart needs the folder after Stop, so it is not left to Stop.
-		folder := filepath.Join(shared.folder, fmt.Sprintf("kafka-%s-%d", kind, children.Add(1)))
-		c.real, err = realkafka.Start(context.Background(), realkafka.Options{Version: kind, Dir: folder})
+		folder := filepath.Join(shared.folder, fmt.Sprintf("kafka-%s-%d", c.kind, children.Add(1)))
+		c.real, err = realkafka.Start(context.Background(), realkafka.Options{Version: c.kind, Dir: folder, Properties: c.settings})
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := c.connect(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.connect()
 }
 
 // startEmbedded runs the program's own broker as a process.
-func (c *cluster) startEmbedded(program string) (err error) {
-	c.own, err = launch("broker", program, "broker", "--addr", "127.0.0.1:0")
-	if err != nil {
+func (c *cluster) startEmbedded(program, addr string) (err error) {
+	args := []string{"broker", "--addr", addr}
+	if c.folder != "" {
+		args = append(args, "--data-dir", c.folder)
+	}
+	if c.own, err = launch("broker", program, args...); err != nil {
 		return err
 	}
 	line := c.own.Await(context.Background(), 15*time.Second, `"broker":"`)
@@ -121,6 +147,37 @@ func (c *cluster) addr() string {
 		return c.real.Addr()
 	}
 	return c.listen
+}
+
+// end takes the broker away, by a signal; restart brings it back at its address.
+func (c *cluster) end(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	var err error
+	switch {
+	case c.real == nil:
+		c.own.signal(signal)
+		c.own.exit(t, stopLimit)
+	case signal == syscall.SIGKILL:
+		err = c.real.Kill()
+	default:
+		err = c.real.End()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) restart(t *testing.T) {
+	t.Helper()
+	var err error
+	if c.real != nil {
+		err = c.real.Restart(t.Context())
+	} else {
+		err = c.startEmbedded(needProgram(t), c.listen)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (c *cluster) close() {

@@ -17,8 +17,8 @@ func TestTwoClusters(t *testing.T) {
 	for _, kind := range []string{embedded, kafka41} {
 		t.Run(kind, func(t *testing.T) {
 			home := needBroker(t, kind)
-			far, err := startBroker(embedded, needProgram(t))
-			if err != nil {
+			far := &cluster{kind: embedded}
+			if err := far.start(needProgram(t)); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(far.close)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/statefun-kafka/statefun-kafka/test/process"
-	"github.com/statefun-kafka/statefun-kafka/test/realkafka"
 )
 
 // diagnosis is what one run of doctor said.
@@ -140,26 +138,10 @@ func TestDoctorFindsWhatBreaksAPromise(t *testing.T) {
 
 // TestDoctorFindsALimitBelowTheWorkers and a transaction that hangs, on a broker whose settings are its own.
 func TestDoctorFindsALimitBelowTheWorkersAndAHangingTransaction(t *testing.T) {
-	needProgram(t)
-	if !strings.Contains(","+*brokersFlag+",", ","+kafka41+",") {
-		t.Skipf("broker %s is not among -brokers", kafka41)
-	}
-	real, err := realkafka.Start(context.Background(), realkafka.Options{
-		Version: kafka41, Dir: filepath.Join(t.TempDir(), "kafka"),
-		Properties: map[string]string{
-			"transaction.max.timeout.ms":                                  "14000",
-			"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
-		},
+	c := ownBroker(t, kafka41, map[string]string{
+		"transaction.max.timeout.ms":                                  "14000",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = real.Stop() })
-	c := &cluster{kind: kafka41, real: real}
-	if err := c.connect(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.client.Close(); c.manual.Close() })
 	a := examined(t, c)
 	before := c.topics(t)
 	a.examine().expectBroken(t, "limits.transaction-timeout", "transaction.max.timeout.ms=14000", "15000")

@@ -123,8 +123,8 @@ func greeter(t *testing.T, topic string) http.Handler {
 	return builder.AsHandler()
 }
 
-// TestExamples runs the examples as they are: their module, and the functions on our Go SDK and the official Python SDK as
-// processes of their own.
+// TestExamples runs the examples as they are: their module, and the functions on our Go SDK and on the official ones for Go and
+// Python as processes of their own.
 func TestExamples(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, c *cluster) {
 		root, err := filepath.Abs("../../examples")
@@ -133,21 +133,25 @@ func TestExamples(t *testing.T) {
 		}
 		c.createTopic(t, "names", 4)
 		c.createTopic(t, "greetings", 4)
-		functions := map[string]func(t *testing.T, addr string) *child{
-			"go": func(t *testing.T, addr string) *child {
-				binary := filepath.Join(t.TempDir(), "greeter")
-				if out, err := exec.Command("go", "build", "-o", binary, filepath.Join(root, "greeter-go", "main.go")).CombinedOutput(); err != nil {
-					t.Fatalf("build the Go greeter: %v\n%s", err, out)
+		built := func(name string) func(t *testing.T, addr string) {
+			return func(t *testing.T, addr string) {
+				binary := filepath.Join(t.TempDir(), name)
+				if out, err := exec.Command("go", "build", "-o", binary, filepath.Join(root, name, "main.go")).CombinedOutput(); err != nil {
+					t.Fatalf("build %s: %v\n%s", name, err, out)
 				}
-				return start(t, "greeter-go", binary, "--addr", addr)
-			},
-			"python": func(t *testing.T, addr string) *child {
+				start(t, name, binary, "--addr", addr)
+			}
+		}
+		functions := map[string]func(t *testing.T, addr string){
+			"go":          built("greeter-go"),
+			"official-go": built("greeter-official"),
+			"python": func(t *testing.T, addr string) {
 				interpreter, err := sdks.Python(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
 				_, port, _ := net.SplitHostPort(addr)
-				return start(t, "greeter-python", interpreter, filepath.Join(root, "greeter-python", "greeter.py"), "--port", port)
+				start(t, "greeter-python", interpreter, filepath.Join(root, "greeter-python", "greeter.py"), "--port", port)
 			},
 		}
 		for name, run := range functions {

@@ -70,15 +70,18 @@ func TestTopicRefusals(t *testing.T) {
 		{"a changelog that deletes", []topic{{"changelog", 4, []string{"cleanup.policy", "delete"}}}, "changelog", []string{"cleanup.policy is delete", "compact", "kafka-configs"}},
 		{"a mailbox that forgets", []topic{{"mailbox", 4, []string{"retention.ms", "1000"}}}, "mailbox", []string{"retention.ms is 1000", "kafka-configs"}},
 		{"a mailbox and a changelog of different widths", []topic{{"mailbox", 3, []string{"retention.ms", "-1"}}, {"changelog", 4, compacted}}, "", []string{"partitions is"}},
+		{"a dead-letter topic that keeps the last record of a key only", []topic{{"dead-letter", 1, []string{"cleanup.policy", "compact"}}}, "dead-letter", []string{"cleanup.policy is compact", "kafka-configs"}},
 		{"a changelog that takes small records only", []topic{{"changelog", 4, append(compacted, "max.message.bytes", "1000")}}, "changelog", []string{"max.message.bytes is 1000"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			a := newScripted(t, needBroker(t, kafka41)).app
-			for _, topic := range test.topics {
-				a.cluster.createTopic(t, a.topic(topic.suffix), topic.partitions, topic.settings...)
-			}
-			refused(t, a, exitFailure, append(test.parts, a.topic(test.about))...)
+			onEachBroker(t, func(t *testing.T, c *cluster) {
+				a := newScripted(t, c).app
+				for _, topic := range test.topics {
+					a.cluster.createTopic(t, a.topic(topic.suffix), topic.partitions, topic.settings...)
+				}
+				refused(t, a, exitFailure, append(test.parts, a.topic(test.about))...)
+			})
 		})
 	}
 	t.Run("an ingress topic that does not exist", func(t *testing.T) {
@@ -87,6 +90,24 @@ func TestTopicRefusals(t *testing.T) {
 			ingress("e2e.none/in", ingressTopic{"nowhere", "e2e.none/input", []string{"e2e.none/fn"}}))
 		refused(t, a, exitFailure, a.topic("nowhere"), "missing")
 	})
+}
+
+// TestTransactionsThatCannotBe starts workers on a broker whose own topics want more brokers than there are: the usual mistake
+// with a single node.
+func TestTransactionsThatCannotBe(t *testing.T) {
+	tests := []struct {
+		name, setting, value string
+		parts                []string
+	}{
+		{"more copies of offsets than brokers", "offsets.topic.replication.factor", "3", []string{"brokers: 1", "offsets.topic.replication.factor=3"}},
+		{"more copies than brokers", "transaction.state.log.replication.factor", "3", []string{"brokers: 1", "transaction.state.log.replication.factor=3"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := newScripted(t, ownBroker(t, kafka41, map[string]string{test.setting: test.value})).app
+			refused(t, a, exitFailure, append(test.parts, "gives no transactions", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1")...)
+		})
+	}
 }
 
 // brokenModule has two faults, on lines 3 and 9.
