@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/statefun-kafka/statefun-kafka/egress"
@@ -132,6 +133,11 @@ func (k *Kafka) judge(topic string, err error) error {
 		defer k.mu.Unlock()
 		delete(k.refuses, topic)
 		return nil
+	}
+	if errors.Is(err, kerr.UnknownTopicID) { // the topic was deleted, and the client keeps to its id even if it was created anew
+		k.catalog.Forget(topic)
+		k.spawn(func(context.Context) { k.client.PurgeTopicsFromProducing(topic) })
+		return err
 	}
 	if why := egress.Explain(topic, err); why != nil {
 		return k.refused(why, false)

@@ -315,3 +315,24 @@ func (r *reply) egressAt(id, topic, key, value, millis string) {
 	m := message(message(nil, 1, []byte(name.Namespace)), 2, []byte(name.Name))
 	r.result = message(r.result, 4, message(m, 3, protocol.AppendTypedValue(nil, protocol.KafkaProducerRecordType, record)))
 }
+
+// A topic of another cluster is deleted and created anew while the worker runs: the new one gets what comes, and nothing is
+// given up.
+func TestATopicOfAnotherClusterThatIsCreatedAnewGetsItsRecords(t *testing.T) {
+	l, a := far(t, "", "")
+	l.up()
+	l.put("in", 0, "K", "r0")
+	a.until("it is there", func() bool { return len(a.read("out")) == 1 })
+	if _, err := a.admin.DeleteTopic(t.Context(), "out"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.admin.CreateTopic(t.Context(), 2, 1, nil, "out"); err != nil {
+		t.Fatal(err)
+	}
+	delete(a.logs, "out")
+	l.put("in", 0, "K", "r1")
+	a.until("the new topic has the next", func() bool { return len(a.read("out")) == 1 })
+	if n := len(l.read("app-dead-letter")); n > 0 {
+		t.Errorf("%d records were given up", n)
+	}
+}
