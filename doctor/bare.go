@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/statefun-kafka/statefun-kafka/module"
@@ -21,13 +22,12 @@ func (g *gathering) discover(ctx context.Context) {
 		return // the next question says so
 	}
 	kinds, _ := g.groupKinds(ctx) // who may not list groups has the topic to go by
-	there := len(kinds) > 0
+	var offsets *Topic
 	for i := range answer.Topics {
-		t := newTopic(&answer.Topics[i])
-		there = there || t != nil && t.Exists
+		offsets = newTopic(&answer.Topics[i])
 	}
-	if !there {
-		g.facts.IngressesError = "no group has committed an offset on this cluster"
+	if why := noOffsets(offsets, g.facts.Application); why != "" && len(kinds) == 0 {
+		g.facts.IngressesError = why
 		return
 	}
 	found, err := topics.Discover(ctx, g.client, g.module)
@@ -36,6 +36,17 @@ func (g *gathering) discover(ctx context.Context) {
 		return
 	}
 	g.module, g.facts.Ingresses = found, ingressesHere(found)
+}
+
+// noOffsets says why a group must not be asked for, by the topic that all groups have their offsets in; empty: it may be.
+func noOffsets(topic *Topic, group string) string {
+	switch {
+	case topic != nil && topic.Exists:
+		return ""
+	case topic != nil && topic.Error != "": // a user who may not see it is told the same whether it is there or not
+		return fmt.Sprintf("this user sees no group, and may not see %s (%s): allow Describe on group %s", offsetsTopic, topic.Error, group)
+	}
+	return "no group has committed an offset on this cluster"
 }
 
 // protocolThatRuns takes the group's protocol for the one that is meant, where no module says.

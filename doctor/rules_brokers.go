@@ -20,7 +20,11 @@ func (b Broker) name() string { return fmt.Sprintf("broker %d", b.ID) }
 
 func reachable(f *Facts) []verdict {
 	if f.Unreachable != "" {
-		return []verdict{broken("check --brokers, the network, and the security properties of the module: a broker that wants TLS or a login ends a connection without a word",
+		place := "of the module"
+		if f.Bare {
+			place = "in the file of --command-config"
+		}
+		return []verdict{broken("check --brokers, the network, and the security properties "+place+": a broker that wants TLS or a login ends a connection without a word",
 			"no broker answers at %s: %s", f.Addresses, f.Unreachable)}
 	}
 	var list []verdict

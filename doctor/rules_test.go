@@ -229,3 +229,18 @@ func forget(operations ...kmsg.ACLOperation) Operations {
 	}
 	return o
 }
+
+func TestAUserWhoMayNotLookIsNotToldThatThereIsNothing(t *testing.T) {
+	for _, c := range []struct {
+		topic *Topic
+		want  string
+	}{
+		{&Topic{Name: offsetsTopic, Exists: true}, ""},
+		{&Topic{Name: offsetsTopic}, "no group has committed an offset on this cluster"},
+		{&Topic{Name: offsetsTopic, Error: "TOPIC_AUTHORIZATION_FAILED"}, "this user sees no group, and may not see __consumer_offsets (TOPIC_AUTHORIZATION_FAILED): allow Describe on group shop"},
+	} {
+		if got := noOffsets(c.topic, "shop"); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.topic, got, c.want)
+		}
+	}
+}

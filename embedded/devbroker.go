@@ -2,6 +2,9 @@ package embedded
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"syscall"
 
 	"github.com/statefun-kafka/statefun-kafka/broker"
 	"github.com/statefun-kafka/statefun-kafka/kafka"
@@ -16,6 +19,9 @@ const freePort = "127.0.0.1:0"
 // module that it returns is for that broker.
 func (a *App) startDevBroker(ctx context.Context, m *module.Module) (*broker.Broker, *module.Module, error) {
 	b, err := broker.Start(broker.Config{Addr: m.Brokers[0], AutoCreate: true, Logger: a.log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, nil, fmt.Errorf("%w, with Options.Brokers", err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -111,7 +111,7 @@ var errRouterOver = errors.New("the Router was used after its Route had returned
 // Send sends a message to an instance. The first that cannot be sent makes the record an invalid one, whatever the Route
 // returns.
 func (to *Router) Send(target statefun.Address, v statefun.TypedValue) {
-	if to.err != nil {
+	if to.err != nil || to.targets != nil { // who makes a Keyed himself is asked too, and tells nothing
 		return
 	}
 	namespace, name, err := target.Type.Split()

@@ -84,7 +84,7 @@ func claim(root, id string) (own string, held *os.File, err error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return "", nil, err
 	}
-	if info, err := os.Lstat(root); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+	if info, err := os.Lstat(root); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !mine(info) {
 		return "", nil, errors.Join(err, fmt.Errorf("%s is not this user's alone", root))
 	}
 	guard, err := enter(root)

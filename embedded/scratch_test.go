@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,6 +93,31 @@ func TestManyDevelopmentRunsAtOnceHaveFoldersOfTheirOwnAndLeaveNothing(t *testin
 	}
 	ending.Wait()
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestAFolderThatAnotherUserHasMadeIsLeftAlone(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make a folder of another user")
+	}
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	theirs := filepath.Join(temporary, fmt.Sprintf("statefun-dev-%d", os.Getuid()))
+	if err := os.MkdirAll(filepath.Join(theirs, "trap"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(theirs, 54321, -1); err != nil {
+		t.Fatal(err)
+	}
+	app, _ := counterApp(embedded.Options{DevBroker: true, Logger: testLog()})
+	stop := start(t, app)
+	awaitReady(t, app)
+	if found, err := os.ReadDir(theirs); err != nil || len(found) != 1 || found[0].Name() != "trap" {
+		t.Errorf("the folder of another user has %v, %v", found, err)
+	}
+	stop()
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -32,6 +32,7 @@ func TestErrorsNameOptionsAndNoFlags(t *testing.T) {
 		want    string
 	}{
 		{"no brokers", "greeter", embedded.Options{}, "no Kafka brokers are given (give Options.Brokers, or for development Options.DevBroker, or a module with an address)"},
+		{"a port of the broker that is taken", "greeter", embedded.Options{DevBroker: true, Brokers: []string{taken.Addr().String()}}, "0 for a free one, with Options.Brokers"},
 		{"an address that is taken", "greeter", embedded.Options{DevBroker: true, AdminAddr: taken.Addr().String()}, "choose another address with Options.AdminAddr"},
 		{"a folder that is in use", "greeter", embedded.Options{DevBroker: true, StateDir: folder}, "give each worker a folder of its own with Options.StateDir"},
 		{"another count of partitions", "counter", embedded.Options{Brokers: []string{topics}, StateDir: t.TempDir(), Partitions: 5}, "3 as Options.Partitions, or"},
@@ -77,6 +78,18 @@ func TestATargetThatNobodyServesIsToldBeforeTheFirstRecord(t *testing.T) {
 	}
 	if n := strings.Count(got, "\n") + 1; n != 4 {
 		t.Errorf("%d problems in place of 4:\n%s", n, got)
+	}
+}
+
+func TestAKeyedRouteOfTheProgramsOwnTellsNoTargets(t *testing.T) {
+	app := embedded.New("greeter", embedded.Options{DevBroker: true, Partitions: -1, Logger: testLog()})
+	app.Ingress(embedded.Go("example/names", text, embedded.Keyed[[]byte](func(r embedded.Record[[]byte], to *embedded.Router) error {
+		to.Send(statefun.TypeName("other/thing").At("x"), text.Of(nil))
+		return nil
+	})))
+	app.Function(greeter)
+	if got := app.Run(within(t)).Error(); !strings.Contains(got, "partitions: -1") || strings.Contains(got, "other/thing") {
+		t.Errorf("the error is %s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package invoker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -16,8 +17,9 @@ const freeBytes = 64 << 10
 // Bodies bounds what the answers to all calls of a worker hold together: from when they are read until they are applied. An answer
 // that finds no room waits where it is, which holds its function back, until others are applied.
 //
-// Not all may wait for each other: one of them goes on without room when no answer that was read waits to be applied. So
-// they hold at most the limit and one largest answer. It is safe for concurrent use; nil bounds nothing.
+// Not all may wait for each other: one of them goes on without room when the answers that were read and wait to be applied
+// hold little. There are always some under load, and one may wait for its topic to be looked up. So all hold at most the
+// limit, an eighth of it, and one largest answer. It is safe for concurrent use; nil bounds nothing.
 type Bodies struct {
 	limit   int64
 	reading atomic.Int64 // room that answers have which are being read; written under mu
@@ -37,8 +39,9 @@ func NewBodies(limit int64) *Bodies {
 // Held is how many bytes answers hold that are read or were read and are not applied.
 func (b *Bodies) Held() int64 { return b.reading.Load() + b.whole.Load() }
 
-// Full says whether further answers would have to wait.
-func (b *Bodies) Full() bool { return b.Held() >= b.limit }
+// Full says whether no more calls are to be made, because answers wait to be applied. Those that are still read do not count:
+// a function that has said how long its answer is, and hangs, would keep all others from being called.
+func (b *Bodies) Full() bool { return b.whole.Load() >= b.limit }
 
 // Applied gives back the room of an answer of so many bytes, once nothing of it is needed.
 func (b *Bodies) Applied(bytes int) {
@@ -94,10 +97,13 @@ func (s *share) grow(size int64) error {
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("%w: waiting for room for the answer, others hold %d bytes (limits.answers)", os.ErrDeadlineExceeded, b.Held())
+			return fmt.Errorf("%w: %w: others hold %d bytes (limits.answers)", os.ErrDeadlineExceeded, errNoRoom, b.Held())
 		}
 	}
 }
+
+// errNoRoom is our own limit: it says nothing of the function.
+var errNoRoom = errors.New("waiting for room for the answer")
 
 // grant gives a share room for size bytes, if there is any.
 func (b *Bodies) grant(s *share, size int64) bool {
@@ -105,7 +111,7 @@ func (b *Bodies) grant(s *share, size int64) bool {
 	defer b.mu.Unlock()
 	more := size - s.held
 	if b.beyond != s && b.Held()+more > b.limit {
-		if b.beyond != nil || b.whole.Load() > 0 {
+		if b.beyond != nil || b.whole.Load() > b.limit/8 {
 			return false
 		}
 		b.beyond = s

@@ -105,6 +105,26 @@ func TestAnAnswerWithoutRoomEndsWithItsCall(t *testing.T) {
 	})
 }
 
+// Answers of other functions come and are applied all the time, so that there is always one that waits.
+func TestSmallAnswersDoNotKeepLargeOnesWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBodies(100 * freeBytes)
+		deadline := time.Now().Add(time.Minute)
+		first := &share{bodies: b, ctx: t.Context(), deadline: deadline}
+		second := &share{bodies: b, ctx: t.Context(), deadline: deadline}
+		b.read(1000)
+		grow(t, first, 50*freeBytes)
+		grow(t, second, 49*freeBytes)
+		began := time.Now()
+		grow(t, first, 51*freeBytes)
+		first.close()
+		grow(t, second, 52*freeBytes)
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("they were read after %v", waited)
+		}
+	})
+}
+
 func grow(t *testing.T, s *share, size int64) {
 	t.Helper()
 	if err := s.grow(size); err != nil {

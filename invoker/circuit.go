@@ -95,6 +95,9 @@ func verdictOf(e *Error) verdict {
 		}
 		return verdictUnreachable
 	case KindReadTimeout, KindWriteTimeout, KindCallTimeout, KindClosed:
+		if errors.Is(e.Err, errNoRoom) { // our own limit
+			return verdictNone
+		}
 		return verdictFailing
 	case KindStatus:
 		if e.Status >= 500 || e.Busy() {

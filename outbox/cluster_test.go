@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,13 +47,15 @@ func newStrict(t *testing.T) *strict {
 		return refusePoison(r.(*kmsg.ProduceRequest))
 	})
 	catalog := egress.NewCatalog(egress.Options{FactsAge: time.Hour})
-	catalog.Learn("out", egress.Facts{Partitions: 1, MaxMessageBytes: 1 << 20}, time.Now())
-	client, err := kgo.NewClient(append(ProducerOptions(catalog), kgo.SeedBrokers(c.ListenAddrs()...), kgo.ProducerBatchCompression(kgo.NoCompression()))...)
+	learn := func(_ context.Context, topic string) error {
+		catalog.Learn(topic, egress.Facts{Partitions: 1, MaxMessageBytes: 1 << 20}, time.Now())
+		return nil
+	}
+	client, err := kgo.NewClient(append(ProducerOptions(catalog), kgo.SeedBrokers(c.ListenAddrs()...), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(20*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	learn := func(context.Context, string) error { return nil }
 	spawn := func(work func(context.Context)) { go work(t.Context()) }
 	return &strict{t: t, cluster: c, target: NewKafka(client, catalog, learn, spawn), metrics: NewMetrics(prometheus.NewRegistry())}
 }
@@ -221,4 +225,73 @@ func TestALaneThatEndsInItsRoundGivesTheTurnBack(t *testing.T) {
 	if got := s.firsts(1); got[0] != "of the second" {
 		t.Errorf("the topic begins with %v", got)
 	}
+}
+
+// A broker that has just started may not know the id of a topic that is as it was. The producer forgets the topic then, and
+// numbers its records anew: behind a record that was taken meanwhile, the broker would hold the next one for a copy.
+func TestARecordBehindAnUnknownTopicIDIsWritten(t *testing.T) {
+	s := newStrict(t)
+	var flush func(context.Context)
+	var later []func(context.Context)
+	var mu sync.Mutex
+	s.target.spawn = func(work func(context.Context)) {
+		mu.Lock()
+		defer mu.Unlock()
+		if flush == nil {
+			flush = work
+			return
+		}
+		later = append(later, work) // a goroutine may begin late
+	}
+	deliver := func(id string) error {
+		t.Helper()
+		if err := s.target.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan error, 1)
+		item := Item{Outbox: state.Outbox{ID: id, Payload: AppendRecord(nil, &kgo.Record{Topic: "out", Value: []byte(id)})}}
+		s.target.Deliver(t.Context(), item, func(err error) { told <- err })
+		mu.Lock()
+		flush = nil
+		mu.Unlock()
+		s.target.Send()
+		flush(t.Context())
+		return <-told
+	}
+	if err := deliver("before"); err != nil {
+		t.Error(err)
+	}
+	const tries = 5 // of the client, before it gives a record up
+	s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "out", Err: kerr.UnknownTopicID, Count: tries})
+	if err := deliver("refused"); !errors.Is(err, kerr.UnknownTopicID) {
+		t.Fatal(err)
+	}
+	if err := deliver("first"); err != nil {
+		t.Error(err)
+	}
+	for _, work := range later {
+		work(t.Context())
+	}
+	if err := deliver("second"); err != nil {
+		t.Error(err)
+	}
+	if n := s.end(); n != 3 {
+		t.Errorf("three records were taken, the topic has %d", n)
+	}
+}
+
+// end is the number of records in the topic.
+func (s *strict) end() int64 {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.ListenAddrs()...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(s.t.Context(), "out")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	end, _ := ends.Lookup("out", 0)
+	return end.Offset
 }

@@ -37,6 +37,8 @@ type Kafka struct {
 
 	mu      sync.Mutex
 	refuses map[string]refusals // of topics
+	unknown map[string]bool     // topics of the round whose id the cluster does not know
+	took    map[string]bool     // topics of the round that took a record
 }
 
 // refusals are of one topic, with nothing that it took between the first and the last.
@@ -58,7 +60,8 @@ func ProducerOptions(catalog *egress.Catalog) []kgo.Opt {
 // NewKafka returns a target that produces with the client. Learn looks a topic up for the catalog, which is of that
 // cluster alone. Spawn starts a goroutine, whose ctx lasts for as long as the target is used, whatever lanes come and go.
 func NewKafka(client *kgo.Client, catalog *egress.Catalog, learn func(ctx context.Context, topic string) error, spawn func(work func(ctx context.Context))) *Kafka {
-	return &Kafka{client: client, catalog: catalog, learn: learn, spawn: spawn, turn: make(chan struct{}, 1), refuses: map[string]refusals{}}
+	return &Kafka{client: client, catalog: catalog, learn: learn, spawn: spawn, turn: make(chan struct{}, 1),
+		refuses: map[string]refusals{}, unknown: map[string]bool{}, took: map[string]bool{}}
 }
 
 // Begin is Target's.
@@ -75,9 +78,31 @@ func (k *Kafka) Begin(ctx context.Context) error {
 // none of its records any more.
 func (k *Kafka) Send() {
 	k.spawn(func(ctx context.Context) {
-		_ = k.client.Flush(ctx) // each record is told its own end
+		if k.client.Flush(ctx) == nil { // each record is told its own end
+			k.forget()
+		}
 		<-k.turn
 	})
+}
+
+// forget makes the client look those topics up anew that may have been deleted and created again: it keeps to the id of a
+// topic for as long as it lives.
+//
+// It numbers its records anew for a topic that it has forgotten, and what the broker knows by such a number already it
+// acknowledges and does not write. The refusal of a record has given the producer a new epoch, in which nothing is known:
+// so this comes BEFORE the next round, and not when the topic took a record in this one.
+func (k *Kafka) forget() {
+	k.mu.Lock()
+	var stale []string
+	for topic := range k.unknown {
+		if !k.took[topic] {
+			stale = append(stale, topic)
+		}
+	}
+	clear(k.unknown)
+	clear(k.took)
+	k.mu.Unlock()
+	k.client.PurgeTopicsFromProducing(stale...)
 }
 
 // Deliver is Target's.
@@ -132,11 +157,14 @@ func (k *Kafka) judge(topic string, err error) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		delete(k.refuses, topic)
+		k.took[topic] = true
 		return nil
 	}
-	if errors.Is(err, kerr.UnknownTopicID) { // the topic was deleted, and the client keeps to its id even if it was created anew
+	if errors.Is(err, kerr.UnknownTopicID) { // the topic was deleted, and perhaps created anew: see forget
 		k.catalog.Forget(topic)
-		k.spawn(func(context.Context) { k.client.PurgeTopicsFromProducing(topic) })
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.unknown[topic] = true
 		return err
 	}
 	if why := egress.Explain(topic, err); why != nil {

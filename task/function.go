@@ -46,8 +46,7 @@ func (t *Task) find(a protocol.Address) *Mailbox {
 	return f.mailboxes[a.ID]
 }
 
-// mailbox gives the mailbox of an address, a new one when it has none. A type whose last mailbox went stays, so that
-// whoever shows its backlog learns that it is 0.
+// mailbox gives the mailbox of an address, a new one when it has none.
 func (t *Task) mailbox(a protocol.Address) *Mailbox {
 	f := t.functions[a.Type]
 	if f == nil {
@@ -66,13 +65,22 @@ func (t *Task) mailbox(a protocol.Address) *Mailbox {
 	return m
 }
 
-// emptyKept bounds the addresses for which the map of a function keeps its memory when the last one goes.
-const emptyKept = 4096
+const (
+	// emptyKept bounds the addresses for which the map of a function keeps its memory when the last one goes.
+	emptyKept = 4096
+	// typesKept bounds the functions that are kept when their last address goes: functions may make names up.
+	typesKept = 1024
+)
 
 // remove forgets a mailbox.
 func (t *Task) remove(m *Mailbox) {
 	f := m.function
-	if delete(f.mailboxes, m.ID); len(f.mailboxes) == 0 && f.most > emptyKept {
+	delete(f.mailboxes, m.ID)
+	switch {
+	case len(f.mailboxes) > 0:
+	case len(t.functions) > typesKept:
+		delete(t.functions, f.Type)
+	case f.most > emptyKept:
 		f.mailboxes, f.most = map[string]*Mailbox{}, 0
 	}
 	if t.addresses--; t.addresses >= t.limits.addresses {
@@ -99,7 +107,7 @@ func (t *Task) all() iter.Seq[*Mailbox] {
 	}
 }
 
-// Backlog visits the number of inputs that are not done of each function type that ever had any here.
+// Backlog visits the number of inputs that are not done of each function type that has any here. It may visit others.
 func (t *Task) Backlog(visit func(fn protocol.TypeName, inputs int)) {
 	for fn, f := range t.functions {
 		visit(fn, f.backlog)

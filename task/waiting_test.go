@@ -153,6 +153,28 @@ func TestAStormThatIsOverLeavesNoMemory(t *testing.T) {
 	}
 }
 
+// An endpoint of a whole namespace serves whatever function a message names.
+func TestFunctionsThatAreNamedOnceLeaveNoMemory(t *testing.T) {
+	w := newWorld()
+	for i := range 4 * typesKept {
+		to := protocol.Address{Type: protocol.TypeName{Namespace: "ns", Name: fmt.Sprint("f", i)}, ID: "a"}
+		w.task.Deliver(message(to, nil, "m"), w.millis())
+		c := must(w.task.Take(w.task.find(to), 1, 100, w.now))
+		if err := w.task.Apply(c, &Effects{}, w.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	types := 0
+	w.task.Backlog(func(fn protocol.TypeName, inputs int) {
+		if types++; inputs != 0 {
+			t.Errorf("%d inputs of %s are left", inputs, fn)
+		}
+	})
+	if types > typesKept {
+		t.Errorf("%d functions are kept, of which nothing waits", types)
+	}
+}
+
 // waitingFor is a world in which an address weighs when two others wait.
 func waitingFor(t *testing.T, names ...string) *world {
 	w := newWorld()

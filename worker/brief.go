@@ -40,7 +40,7 @@ func cutText(a slog.Attr) slog.Attr {
 		if !is {
 			return a
 		}
-		text = err.Error()
+		text = fmt.Sprint(err) // of a program's callback; its Error may panic, which fmt and every other handler outlive
 	default:
 		return a
 	}

@@ -46,7 +46,7 @@ func (s *sim) settle() {
 		}
 	}
 	if !over {
-		s.t.Errorf("it does not come to its end: all appends are done: %v, all is delivered: %v", s.relieved(), s.delivered())
+		s.t.Errorf("it does not come to its end: all appends are done: %v%s, all is delivered: %v", s.relieved(), s.unrelieved(), s.delivered())
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.want)) {
 		if !seen[id] {

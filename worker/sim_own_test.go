@@ -114,6 +114,21 @@ func (s *sim) relieved() bool {
 	return true
 }
 
+// unrelieved tells what relieved waits for.
+func (s *sim) unrelieved() (why string) {
+	if !s.shape.own {
+		return ""
+	}
+	s.appends.mu.Lock()
+	why = fmt.Sprintf(" (%d open", s.appends.open)
+	s.appends.mu.Unlock()
+	done := s.cluster.GroupInfo("app").Commits[filled]
+	for _, p := range s.cluster.PartitionInfos(filled) {
+		why += fmt.Sprintf("; partition %d from %d to %d, done %d", p.Partition, p.LogStartOffset, p.HighWatermark, done[p.Partition].Offset)
+	}
+	return why + ")"
+}
+
 // trim makes the deletion of what is done due at all workers.
 func (s *sim) trim() {
 	for _, p := range s.processes {

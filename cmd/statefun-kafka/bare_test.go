@@ -52,7 +52,10 @@ func TestAnApplicationWithoutAModuleIsLookedAtByItsIDAlone(t *testing.T) {
 func TestAnApplicationThatIsNotThereIsSaidWithAWayOut(t *testing.T) {
 	addr := startBroker(t)
 	alone := []string{"--application-id", "shop", "--brokers", addr}
-	_, stderr := run(t, exitFailure, append([]string{"topics"}, alone...))
+	none, stderr := run(t, exitFailure, append([]string{"topics"}, alone...))
+	if none != "" {
+		t.Errorf("it shows topics that nobody has: %s", none)
+	}
 	has(t, stderr, "application shop is not on this cluster", "shop-changelog", "topics --create --partitions N")
 	out, _ := run(t, exitFailure, append([]string{"doctor"}, alone...))
 	has(t, out, "module.known", "the ingress topics are not known", "not on this cluster")

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"syscall"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -29,6 +33,14 @@ func (b *brokerFlags) config(p *program, addr string) broker.Config {
 	}
 }
 
+// nameFlag says with which flag another port is chosen, where that is what an error of the broker asks for.
+func nameFlag(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w, with --%s", err, flag)
+	}
+	return err
+}
+
 func newBroker(p *program) *cobra.Command {
 	var flags brokerFlags
 	var addr string
@@ -49,7 +61,7 @@ one node, no authentication, in memory unless --data-dir is given, and not crash
 			c.AutoCreate = autoCreate
 			b, err := broker.Start(c)
 			if err != nil {
-				return err
+				return nameFlag(err, "addr")
 			}
 			defer b.Close()
 			<-cmd.Context().Done()

@@ -45,8 +45,9 @@ const (
 	reachPause   = 200 * time.Millisecond
 )
 
-// reach waits until a broker answers, and not for long: who gave a wrong address wants to know.
-func reach(ctx context.Context, p *program, cl *kgo.Client, brokers []string) error {
+// reach waits until a broker of the target answers, and not for long: who gave a wrong address wants to know.
+func (t target) reach(ctx context.Context, p *program, cl *kgo.Client) error {
+	brokers := strings.Join(t.brokers, ",")
 	bounded, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	var last error
@@ -56,7 +57,7 @@ func reach(ctx context.Context, p *program, cl *kgo.Client, brokers []string) er
 			return nil
 		}
 		if last == nil {
-			p.log.Info("no broker answers yet: waiting", "brokers", strings.Join(brokers, ","), "error", err)
+			p.log.Info("no broker answers yet: waiting", "brokers", brokers, "error", err)
 		}
 		if bounded.Err() == nil || last == nil { // what ends with the wait says less than what was before
 			last = err
@@ -64,9 +65,17 @@ func reach(ctx context.Context, p *program, cl *kgo.Client, brokers []string) er
 		select {
 		case <-time.After(reachPause):
 		case <-bounded.Done():
-			return fmt.Errorf("no broker answers at %s: %w: check --brokers, the network, and the security properties of the module; statefun-kafka doctor tells more", strings.Join(brokers, ","), last)
+			return fmt.Errorf("no broker answers at %s: %w: check --brokers, the network, and the security properties %s; statefun-kafka doctor tells more", brokers, last, t.propertiesPlace())
 		}
 	}
+}
+
+// propertiesPlace says where the user writes client settings.
+func (t target) propertiesPlace() string {
+	if t.module == nil {
+		return "in the file of --command-config"
+	}
+	return "of the module"
 }
 
 func (t target) settings(p *program) (reads, writes kafka.Settings, err error) {

@@ -188,6 +188,7 @@ func TestWrongUsageEndsWithTwoAndPointsToTheHelp(t *testing.T) {
 		{"module without its flag", []string{"run", "module.yaml"}, "run takes no arguments: give the module with --module module.yaml"},
 		{"module among records", []string{"send", "module.yaml"}, "a module is given with --module module.yaml"},
 		{"unknown flag", []string{"tail", "--tpoic", "x"}, "unknown flag: --tpoic: did you mean --topic?"},
+		{"command as a flag", []string{"--version"}, "did you mean the command, statefun-kafka version?"},
 		{"flag of a group of the log", []string{"run", "--log-leve", "x"}, "did you mean --log-level?"},
 		{"long flag with one dash", []string{"run", "-module", "module.yaml"}, "-module: long flags have two dashes: --module"},
 		{"flag of the wrong type", []string{"tail", "--max", "many"}, `--max "many": want a whole number`},

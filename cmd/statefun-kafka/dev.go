@@ -57,7 +57,7 @@ func runDev(ctx context.Context, p *program, flags devFlags) error {
 	c.AutoCreate = true
 	b, err := broker.Start(c)
 	if err != nil {
-		return err
+		return nameFlag(err, "broker-addr")
 	}
 	defer b.Close()
 	m = kafka.WithoutSecurity(m) // the embedded broker asks for none

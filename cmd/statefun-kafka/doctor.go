@@ -38,7 +38,7 @@ The exit code is 1 when a promise would not hold. Warnings, and what could not b
 warning is 1 too. It is 2 for wrong usage or an invalid module.
 
 An application that is a Go program needs no module: with --application-id and --brokers it is checked as far as its
-cluster knows it. The first line of the report says what is left out.`,
+cluster knows it. The first finding of the report says what is left out.`,
 		Example: `  statefun-kafka doctor --module module.yaml
   statefun-kafka doctor --module module.yaml --brokers kafka-1:9092,kafka-2:9092 --topic greetings --strict
   statefun-kafka doctor --module module.yaml --output json

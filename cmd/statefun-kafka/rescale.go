@@ -83,7 +83,7 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 	if config.Reading, config.Producing, err = on.settings(p); err != nil {
 		return err
 	}
-	if err := reachBefore(ctx, p, config.Reading); err != nil {
+	if err := reachBefore(ctx, p, on, config.Reading); err != nil {
 		return err
 	}
 	report, err := command(ctx, config)
@@ -107,13 +107,13 @@ func runRescale(ctx context.Context, p *program, flags rescaleFlags) error {
 }
 
 // reachBefore spares a rescale the wait for brokers that are not there.
-func reachBefore(ctx context.Context, p *program, settings kafka.Settings) error {
+func reachBefore(ctx context.Context, p *program, on target, settings kafka.Settings) error {
 	cl, err := settings.Open()
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	return reach(ctx, p, cl, settings.Brokers())
+	return on.reach(ctx, p, cl)
 }
 
 // command is the one that the flags ask for.

@@ -77,7 +77,7 @@ func runSend(ctx context.Context, p *program, flags sendFlags, args []string) er
 	defer cl.Close()
 	reaching, given := context.WithTimeout(ctx, flags.timeout)
 	defer given()
-	if err := reach(reaching, p, cl, to.brokers); err != nil {
+	if err := to.reach(reaching, p, cl); err != nil {
 		return err
 	}
 	// A signal ends the reading of records. What was handed over by then is still waited for, as long as a record may take.

@@ -139,7 +139,17 @@ func TestBrokerServesItsTopicsUntilStopped(t *testing.T) {
 		t.Fatalf("ended with %d", code)
 	}
 	_, stderr := run(t, exitFailure, []string{"send", "-b", addr, "-t", "names", "a=1", "--timeout", "1s"})
-	has(t, stderr, "no broker answers at "+addr, "connection refused", "check --brokers")
+	has(t, stderr, "no broker answers at "+addr, "connection refused", "check --brokers", "in the file of --command-config")
+	_, stderr = run(t, exitFailure, []string{"send", "-m", writeModule(t, greeter, addr), "a=1", "--timeout", "1s"})
+	has(t, stderr, "no broker answers at "+addr, "the security properties of the module")
+}
+
+func TestABrokerWhosePortIsTakenNamesTheFlagForAnother(t *testing.T) {
+	addr := startBroker(t)
+	_, stderr := run(t, exitFailure, []string{"broker", "--addr", addr})
+	has(t, stderr, addr, "another program listens there", "with --addr\n")
+	_, stderr = run(t, exitFailure, []string{"dev", "-m", writeModule(t, greeter, addr), "--broker-addr", addr, "--state-dir", t.TempDir()})
+	has(t, stderr, addr, "another program listens there", "with --broker-addr\n")
 }
 
 func TestBrokerKeepsItsFolder(t *testing.T) {

@@ -70,7 +70,7 @@ func runTail(ctx context.Context, p *program, flags tailFlags) error {
 		return err
 	}
 	defer cl.Close()
-	if err := reach(ctx, p, cl, from.brokers); err != nil {
+	if err := from.reach(ctx, p, cl); err != nil {
 		return err
 	}
 	bounded := ctx

@@ -79,7 +79,7 @@ func runTopics(ctx context.Context, p *program, flags topicsFlags) error {
 		return err
 	}
 	defer cl.Close()
-	if err := reach(ctx, p, cl, m.Brokers); err != nil {
+	if err := on.reach(ctx, p, cl); err != nil {
 		return err
 	}
 	if m.Bare {
@@ -93,6 +93,9 @@ func runTopics(ctx context.Context, p *program, flags topicsFlags) error {
 	}
 	if err == nil && flags.create {
 		err = plan.Create(ctx, cl)
+	}
+	if m.Bare && len(plan.Topics) == 0 { // there is nothing to show of an application that is not there
+		return err
 	}
 	printPlan := printPlanText
 	if asJSON {

@@ -100,6 +100,10 @@ func flagFault(cmd *cobra.Command, err error) error {
 		if near := module.Nearest(unknown.GetSpecifiedName(), known); near != "" {
 			return fmt.Errorf("%w: did you mean --%s?", err, near)
 		}
+		name := unknown.GetSpecifiedName()
+		if slices.ContainsFunc(cmd.Root().Commands(), func(c *cobra.Command) bool { return c.Name() == name }) {
+			return fmt.Errorf("%w: did you mean the command, statefun-kafka %s?", err, name)
+		}
 	case errors.As(err, &invalid):
 		return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), wanted(invalid))
 	}

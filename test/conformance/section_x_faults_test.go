@@ -86,14 +86,22 @@ func shortLines(l *lab) {
 }
 
 func secretsStaySecret(l *lab) {
-	_, i, _ := plain(l)
-	l.start(application(), endpoint(l.ns+"/*", "http://user:hunter2@127.0.0.1:1/{function.name}?code=hunter2", append([]string{"maxAttempts: 2"}, append(deadLetterPolicy, shortCall...)...)...),
-		i, document("io.statefun.kafka.v1/egress", "id: conformance/out", "address: BROKER", "properties:", "  - ssl.keystore.password: hunter2"))
+	twice := append([]string{"maxAttempts: 2"}, append(deadLetterPolicy, shortCall...)...)
+	l.answer("g", func(call) reply { return broken() })
+	l.start(application(), endpoint(l.fn("f"), "http://user:hunter2@127.0.0.1:1/{function.name}?code=hunter2", twice...),
+		endpoint(l.fn("g"), strings.Replace(l.url(), "http://", "http://user:hunter2@", 1)+"?code=hunter2", twice...),
+		ingress(l.ns+"/in", route{l.in(), []string{l.f(), l.fn("g")}}), document("io.statefun.kafka.v1/egress", "id: conformance/out", "address: BROKER", "properties:", "  - ssl.keystore.password: hunter2"))
 	for n := range 12 { // many addresses, so that the circuit opens
 		l.send(fmt.Sprint(n), "one")
 	}
 	if _, err := l.worker.logged("(circuit opens)"); err != nil {
 		l.Error(err)
+	}
+	for _, letter := range l.deadLetters(12) {
+		l.says(header(letter, "statefun.dead-letter/detail"), "http://user:xxxxx@")
+		if all := fmt.Sprintf("%q %q", letter.Headers, letter.Value); strings.Contains(all, "hunter2") {
+			l.Errorf("a dead letter has the password: %s", all)
+		}
 	}
 	for line := range strings.Lines(l.worker.journal.String()) {
 		if strings.Contains(line, "hunter2") {

@@ -93,11 +93,13 @@ func tricklingAnswer(l *lab) {
 	l.answer("quick", func(c call) reply { return result(l.output(c.arguments(), "done")) })
 	l.serve("head body quick", endpoint(l.fn("head"), s.URL+"/head", append(deadLetterPolicy, shortCall...)...),
 		endpoint(l.fn("body"), s.URL+"/body", append(deadLetterPolicy, shortCall...)...), endpoint(l.fn("quick"), l.url()))
-	l.send("x", "one")
-	l.written(1)
-	for i := range 5 {
-		l.send("x", fmt.Sprint(i))
-		l.written(i + 2)
+	rounds := 0
+	for ; rounds < 5 && len(l.deadLetters(0)) == 0; rounds++ {
+		l.send("x", fmt.Sprint(rounds))
+		l.written(rounds + 1)
+	}
+	if rounds < 3 { // who waits for what trickles has one
+		l.Errorf("another function had %d rounds before a trickling call ended", rounds)
 	}
 	for _, letter := range l.deadLetters(2) {
 		equal(l, "reason", header(letter, "statefun.dead-letter/reason"), "call-timeout")
