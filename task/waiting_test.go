@@ -140,7 +140,6 @@ func TestAStormThatIsOverLeavesNoMemory(t *testing.T) {
 			k.Committed()
 		}
 	}
-	ready = nil
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&after)
