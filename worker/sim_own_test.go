@@ -157,6 +157,35 @@ func (s *sim) watchDeletions() {
 	})
 }
 
+// tellEnds answers where a leader epoch ends as Kafka does, since nothing is ever cut off here: at the log's end. Of a
+// partition that is deleted to its end kfake says 0, and a reader would go back there.
+func (s *sim) tellEnds() {
+	s.cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		asked := r.(*kmsg.OffsetForLeaderEpochRequest)
+		answer := asked.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		s.cluster.SleepControl(func() {
+			for _, t := range asked.Topics {
+				told := kmsg.NewOffsetForLeaderEpochResponseTopic()
+				told.Topic = t.Topic
+				infos := s.cluster.PartitionInfos(t.Topic)
+				for _, p := range t.Partitions {
+					end := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+					end.Partition, end.LeaderEpoch = p.Partition, p.LeaderEpoch
+					for i := range infos {
+						if infos[i].Partition == p.Partition {
+							end.EndOffset = infos[i].HighWatermark
+						}
+					}
+					told.Partitions = append(told.Partitions, end)
+				}
+				answer.Topics = append(answer.Topics, told)
+			}
+		})
+		return answer, nil, true
+	})
+}
+
 // ownFaults are those of appends and of the deletion of what is done.
 func (s *sim) ownFaults(p *process) []fault {
 	arm := func(name string, key kmsg.Key, errs ...*kerr.Error) fault {

@@ -44,19 +44,12 @@ func shapeOf(seed uint64) shape {
 	return s
 }
 
-// versions are what the brokers speak, nil: the newest. Where records are deleted they do not tell where a leader epoch
-// ends: of a partition that is deleted to its end kfake says 0, where Kafka says its end, and a reader goes back there.
-func (s shape) versions() (v *kversion.Versions) {
-	switch {
-	case s.first:
-		v = kversion.FromString("v3.9")
-	case s.own:
-		v = kversion.Stable()
+// versions are what the brokers speak, nil: the newest.
+func (s shape) versions() *kversion.Versions {
+	if s.first {
+		return kversion.FromString("v3.9")
 	}
-	if s.own {
-		v.SetMaxKeyVersion(int16(kmsg.OffsetForLeaderEpoch), -1)
-	}
-	return v
+	return nil
 }
 
 // String describes it for a summary.

@@ -177,6 +177,7 @@ func (s *sim) outfit(t *testing.T) {
 		own := ofProgram(t, simPartitions, s.brokers)
 		s.world.module.Ingresses = append(s.world.module.Ingresses, own.Ingresses...)
 		s.watchDeletions()
+		s.tellEnds()
 	}
 }
 
