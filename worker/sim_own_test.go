@@ -170,20 +170,25 @@ func (s *sim) tellEnds() {
 				told.Topic = t.Topic
 				infos := s.cluster.PartitionInfos(t.Topic)
 				for _, p := range t.Partitions {
-					end := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-					end.Partition, end.LeaderEpoch = p.Partition, p.LeaderEpoch
-					for i := range infos {
-						if infos[i].Partition == p.Partition {
-							end.EndOffset = infos[i].HighWatermark
-						}
-					}
-					told.Partitions = append(told.Partitions, end)
+					told.Partitions = append(told.Partitions, endOf(infos, p.Partition, p.LeaderEpoch))
 				}
 				answer.Topics = append(answer.Topics, told)
 			}
 		})
 		return answer, nil, true
 	})
+}
+
+// endOf is the answer for one partition.
+func endOf(infos []*kfake.PartitionInfo, partition, epoch int32) kmsg.OffsetForLeaderEpochResponseTopicPartition {
+	end := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+	end.Partition, end.LeaderEpoch = partition, epoch
+	for i := range infos {
+		if infos[i].Partition == partition {
+			end.EndOffset = infos[i].HighWatermark
+		}
+	}
+	return end
 }
 
 // ownFaults are those of appends and of the deletion of what is done.
