@@ -112,7 +112,7 @@ func (c *calls) sayRetried(t *target, attempt int, wait time.Duration, failure *
 	if (said == 0 || now-said >= int64(retriesSaid)) && c.retried.CompareAndSwap(said, now) {
 		level, text = slog.LevelWarn, "a call fails and is tried again, further ones of this minute are not named"
 	}
-	c.log.Log(context.Background(), level, text, "endpoint", c.endpoint.Functions.String(), "function", t.function, "attempt", attempt, "pause", wait, "error", failure)
+	c.log.Log(context.Background(), level, text, "endpoint", c.endpoint.Functions.String(), "function", t.function, "attempt", attempt, "pause", wait.String(), "error", failure)
 }
 
 // Circuit is the circuit of the endpoint.
