@@ -97,13 +97,14 @@ func (s *share) grow(size int64) error {
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("%w: %w: others hold %d bytes (limits.answers)", os.ErrDeadlineExceeded, errNoRoom, b.Held())
+			return fmt.Errorf("%w: %w: others hold %d bytes (limits.answers)", os.ErrDeadlineExceeded, ErrNoRoom, b.Held())
 		}
 	}
 }
 
-// errNoRoom is our own limit: it says nothing of the function.
-var errNoRoom = errors.New("waiting for room for the answer")
+// ErrNoRoom is why a call failed whose answer waited for room until its time was used up: others held it, and nothing is
+// said of the function.
+var ErrNoRoom = errors.New("waiting for room for the answer")
 
 // grant gives a share room for size bytes, if there is any.
 func (b *Bodies) grant(s *share, size int64) bool {

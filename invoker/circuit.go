@@ -95,7 +95,7 @@ func verdictOf(e *Error) verdict {
 		}
 		return verdictUnreachable
 	case KindReadTimeout, KindWriteTimeout, KindCallTimeout, KindClosed:
-		if errors.Is(e.Err, errNoRoom) { // our own limit
+		if errors.Is(e.Err, ErrNoRoom) { // our own limit
 			return verdictNone
 		}
 		return verdictFailing

@@ -111,7 +111,7 @@ func TestAFailureSaysSomethingOfTheEndpointOrNothing(t *testing.T) {
 		says    verdict
 	}{
 		"pool":         {&Error{Kind: KindConnectTimeout, Err: errPoolFull}, verdictNone},
-		"room":         {failed(reading, fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, errNoRoom), time.Time{}), verdictNone},
+		"room":         {failed(reading, fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, ErrNoRoom), time.Time{}), verdictNone},
 		"cancelled":    {&Error{Kind: KindCancelled}, verdictNone},
 		"404":          {&Error{Kind: KindStatus, Status: 404}, verdictAlive},
 		"content type": {&Error{Kind: KindContentType}, verdictAlive},

@@ -117,7 +117,7 @@ func (w *Worker) failed(a *answer, err error) {
 	}
 	attempts := c.Mailbox.Attempts() + 1
 	policy := c.endpoint.spec.OnFailure
-	if policy != module.FailureRetry { // the call has used up its budget or its attempts
+	if policy != module.FailureRetry && !errors.Is(err, invoker.ErrNoRoom) { // the call has used up its budget or its attempts
 		if refusedBatch(err) && c.task.Halve(c.Call) {
 			w.log.Warn("call failed, its inputs are tried in smaller batches to find the one", "address", c.Target.String(), "inputs", c.Inputs(), "error", err)
 			return
