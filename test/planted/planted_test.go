@@ -35,7 +35,7 @@ var bugs = map[string]bug{
 		file: "abort.go",
 		old:  "		source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)\n",
 		new:  "		if s.topic == w.names.mailbox {\n			progress.Position, progress.Finished = 0, nil\n		}\n		source := task.NewSource(s.topic, s.partition, w.topicID(s.topic), progress)\n",
-		test: "TestSimulation", args: simulation("3", "2"),
+		test: "TestSimulation", args: simulation("27", "2"), // no world with a topic of its own: what is done is deleted there, and a reader ends
 		finds: `egress has input \S+ twice`,
 	},
 	// Its source has moved on, and the copy of the input is gone.
