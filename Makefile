@@ -17,7 +17,7 @@ help: ## list the targets
 build: ## build the static binary bin/statefun-kafka
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/statefun-kafka ./cmd/statefun-kafka
 
-test: setup check unit outer ## all set-up and all tests (about 20 minutes on 2 cores)
+test: setup check unit outer ## all set-up and all tests (25 to 30 minutes on 2 cores, the first time)
 
 setup: ## download the modules, the jars of both Kafka versions and the SDKs
 	$(GO) mod download
